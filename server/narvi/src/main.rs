@@ -1,0 +1,2 @@
+//! The narvi binary.
+fn main() {}
