@@ -1,1 +1,17 @@
-//! Work in progress.
+//! LogQL: parse, print, plan and evaluate over a [`Source`].
+//!
+//! This crate does no I/O and starts no thread. A program that holds logs implements [`Source`] (and, to use several
+//! cores, [`Executor`]) and gets Loki's query language over its own data.
+#![forbid(unsafe_code)]
+
+pub mod ast;
+mod budget;
+mod error;
+mod source;
+
+pub use crate::budget::{Budget, BudgetError, BudgetLimits, Charge};
+pub use crate::error::{Error, Position};
+pub use crate::source::{
+    Batch, Columns, Executor, Inline, Lines, MetadataColumn, NeedleGroup, Needles, Part, ScanRequest, Segment, Source,
+    SourceError, StreamShard,
+};
