@@ -7,10 +7,12 @@
 pub mod ast;
 mod budget;
 mod error;
+mod pipeline;
 mod source;
 
 pub use crate::budget::{Budget, BudgetError, BudgetLimits, Charge};
 pub use crate::error::{Error, Position};
+pub use crate::pipeline::{LabelNeeds, Needs, Pipeline, RowOut, Runner, SeriesLabels, ValueNeeds};
 pub use crate::source::{
     Batch, Columns, Executor, Inline, Lines, MetadataColumn, NeedleGroup, Needles, Part, ScanRequest, Segment, Source,
     SourceError, StreamShard,
