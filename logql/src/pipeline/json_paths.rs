@@ -44,13 +44,12 @@ impl JsonPaths {
             }
             let mut scan = Scan { line, direct, row, tools, stage: self, found: vec![false; self.paths.len()], level: 0 };
             let flow = scan.run();
-            let found = scan.found;
             if flow == Flow::Drop {
                 return Verdict::Drop;
             }
-            for (path, found) in self.paths.iter().zip(found) {
+            for path in &self.paths {
                 let wanted = tools.hints.wants(tools.names.bytes_of(path.name));
-                if !found && wanted && row.get(path.name).is_none() {
+                if wanted && row.get(path.name).is_none() {
                     row.set(path.name, Span::EMPTY);
                 }
             }
@@ -188,7 +187,6 @@ impl Scan<'_, '_, '_> {
             Ok(value) => value,
             Err(details) => {
                 self.fail(details);
-                self.found[index] = false;
                 return Flow::Continue;
             }
         };

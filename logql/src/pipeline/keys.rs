@@ -44,6 +44,10 @@ impl Names {
         self.table.intern(name).0
     }
 
+    pub(super) fn find(&self, name: &[u8]) -> Option<Name> {
+        self.table.find(name)
+    }
+
     /// The name with `_extracted` behind it.
     pub(super) fn extracted(&mut self, name: Name) -> Name {
         self.buffer.clear();
@@ -119,6 +123,16 @@ impl Keys {
         // The root: its key is one that no parent can have.
         self.table.intern(b"");
         self.nodes.push(Node { parent: ROOT, next: ROOT, name: NO_NAME, shape: NO_SHAPE, action: NO_ACTION });
+    }
+
+    /// Makes keys of names that the pipeline knows: their nodes are 1, 2, 3 and so on.
+    pub(super) fn with_names(names: &mut Names, known: &[Name]) -> Self {
+        let mut keys = Self::new();
+        for name in known {
+            let raw = names.bytes_of(*name).to_vec();
+            keys.find(names, ROOT, ROOT, &raw, |raw, name| name.extend_from_slice(raw));
+        }
+        keys
     }
 
     pub(super) fn len(&self) -> usize {

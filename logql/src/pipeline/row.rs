@@ -6,7 +6,7 @@
 
 use narvi_types::{Labels, Pairs};
 
-use super::keys::{ERROR, ERROR_DETAILS, NO_NAME, Name, Names};
+use super::keys::{Action, ERROR, ERROR_DETAILS, NO_NAME, Name, Names};
 
 /// Where the bytes of a value lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +141,10 @@ pub(super) struct Scratch {
     /// The next line while a stage writes it.
     pub(super) spare: Vec<u8>,
     pub(super) rewritten: bool,
+    /// Labels that a parser has found but not set yet.
+    pub(super) pending: Vec<(Action, Span)>,
+    /// Label values from before the assignments of a stage; see [`super::format`].
+    pub(super) saved: Vec<(Name, Option<Span>)>,
     /// Labels that are required and have been found.
     pub(super) found: usize,
     /// Parse exactly as Loki's JSON scanner does, because the line is not plain JSON.

@@ -45,6 +45,22 @@ impl ByteTable {
         self.text.get(start..end).unwrap_or(&[])
     }
 
+    /// The number of a string, if it has one.
+    pub(super) fn find(&self, key: &[u8]) -> Option<u32> {
+        let hash = hash_bytes(self.seed, key);
+        let tag = (hash >> 32) as u32;
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let (slot_tag, slot) = self.slots[at];
+            let id = slot.checked_sub(1)?;
+            if slot_tag == tag && self.get(id) == key {
+                return Some(id);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
     /// The number of a string, and whether it is new.
     pub(super) fn intern(&mut self, key: &[u8]) -> (u32, bool) {
         let hash = hash_bytes(self.seed, key);
