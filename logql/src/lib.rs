@@ -8,6 +8,7 @@ pub mod ast;
 mod budget;
 mod error;
 mod source;
+mod syntax;
 
 pub use crate::budget::{Budget, BudgetError, BudgetLimits, Charge};
 pub use crate::error::{Error, Position};
@@ -15,3 +16,4 @@ pub use crate::source::{
     Batch, Columns, Executor, Inline, Lines, MetadataColumn, NeedleGroup, Needles, Part, ScanRequest, Segment, Source,
     SourceError, StreamShard,
 };
+pub use crate::syntax::{JsonPath, JsonSegment, PatternExpr, PatternPart};
