@@ -9,6 +9,7 @@ mod budget;
 mod error;
 mod pipeline;
 mod source;
+mod syntax;
 
 pub use crate::budget::{Budget, BudgetError, BudgetLimits, Charge};
 pub use crate::error::{Error, Position};
@@ -17,3 +18,4 @@ pub use crate::source::{
     Batch, Columns, Executor, Inline, Lines, MetadataColumn, NeedleGroup, Needles, Part, ScanRequest, Segment, Source,
     SourceError, StreamShard,
 };
+pub use crate::syntax::{JsonPath, JsonSegment, PatternExpr, PatternPart};
