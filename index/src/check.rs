@@ -75,7 +75,7 @@ fn check_sections(directory: &Directory, bytes: &Bytes, base: u64, start: u64) -
     Ok(position)
 }
 
-fn check_part(part: &Part) -> Result<PartStats> {
+pub(crate) fn check_part(part: &Part) -> Result<PartStats> {
     for name in 0..part.name_count() {
         let values = part.values_of(name)?;
         let mut last: Option<&[u8]> = None;
