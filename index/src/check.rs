@@ -16,9 +16,10 @@ use crate::{
 /// bytes per label and series, at this many numbers.
 const COLUMN_NUMBERS: usize = 16 << 20;
 
-/// Checks every byte and every invariant of a table: that sections fill the file without a gap and match their checksums,
-/// that names, values, series and blocks are sorted, that postings and series agree, that references are in range and counts
-/// right. Reads the whole file: about a second per million series. Gives what the parts hold, added up.
+/// Checks every byte and every invariant of a table: that sections fill the file without a gap and match their
+/// checksums, that names, values, series and blocks are sorted, that postings and series agree, that references are in
+/// range and counts right. Reads the whole file: about a second per million series. Gives what the parts hold, added
+/// up.
 ///
 /// # Errors
 /// The first damage found.

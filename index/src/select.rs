@@ -15,8 +15,8 @@ const IDS_AT_ONCE: usize = 1 << 20;
 impl Part {
     /// The series that pass every matcher; all series if there is none. A missing label has the value "".
     ///
-    /// An equality matcher costs a binary search over the label's values and decoding its posting; a regular expression is
-    /// asked about each value of its label once, or, where other matchers left few series, about theirs only.
+    /// An equality matcher costs a binary search over the label's values and decoding its posting; a regular expression
+    /// is asked about each value of its label once, or, where other matchers left few series, about theirs only.
     ///
     /// # Errors
     /// Damage in what was read.
@@ -96,9 +96,9 @@ impl Part {
         }
     }
 
-    /// Asks the matcher about every value of its label, then unites the postings of the smaller side: of the values that
-    /// pass or of those that do not. The values' postings share no series and make up those of the label, so either side
-    /// tells the other.
+    /// Asks the matcher about every value of its label, then unites the postings of the smaller side: of the values
+    /// that pass or of those that do not. The values' postings share no series and make up those of the label, so
+    /// either side tells the other.
     fn scan(&self, step: &Step<'_>, passes_missing: bool, found: Option<RoaringBitmap>) -> Result<RoaringBitmap> {
         let values = self.values_of(step.name)?;
         let (mut passing, mut failing) = (Vec::new(), Vec::new());
