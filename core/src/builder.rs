@@ -6,8 +6,8 @@ use std::{
 };
 
 use crate::{
-    Db, LocalStore, MemoryStore, Result, Settings, Store,
-    writer::{Background, Writer},
+    Db, Result, Settings, Store,
+    writer::{Background, Setup, Writer},
 };
 
 /// Describes a database to open.
@@ -47,12 +47,8 @@ impl Builder {
     /// # Errors
     /// As for [`Db::open`].
     pub fn open(self) -> Result<Db> {
-        let store: Arc<dyn Store> = match (self.store, &self.folder) {
-            (Some(store), _) => store,
-            (None, Some(folder)) => Arc::new(LocalStore::open(folder)?),
-            (None, None) => Arc::new(MemoryStore::new()),
-        };
-        let writer = Arc::new(Writer::new(self.settings, store)?);
-        Ok(Db::new(writer, Background {}))
+        let writer = Writer::open(Setup { folder: self.folder, store: self.store, settings: self.settings })?;
+        let background = Background::start(&writer)?;
+        Ok(Db::new(writer, background))
     }
 }

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use narvi_types::{Selector, Tenant};
 
 use crate::{
-    Ack, Builder, PushStream, Result, Settings, Subscription,
+    Ack, Builder, OpenReport, PushStream, Result, Settings, Subscription,
     state::{SharedState, State},
     store::Store,
     writer::{Background, Writer},
@@ -18,12 +18,26 @@ pub struct Db {
     pub(crate) inner: Arc<Inner>,
 }
 
-/// What all clones share. Dropping it stops the background threads.
+/// What all clones share. Dropping it closes the database.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    // The threads are stopped before anything else is let go.
     background: Background,
     pub(crate) writer: Arc<Writer>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Whoever wants to know of errors calls `close`.
+        let _ = self.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<()> {
+        self.writer.close_pushes();
+        self.background.stop();
+        self.writer.finish()
+    }
 }
 
 impl Db {
@@ -77,15 +91,27 @@ impl Db {
     /// # Errors
     /// What could not be flushed or synced; it stays in the write-ahead log, if there is one.
     pub fn close(&self) -> Result<()> {
-        self.inner.writer.close_pushes();
-        self.inner.background.stop();
-        self.inner.writer.finish()
+        self.inner.close()
     }
 
     /// Follows pushes to streams of a tenant, from now on. Entries wait in a bounded queue; those that do not fit are dropped
     /// and counted.
     pub fn subscribe(&self, tenant: &Tenant, selector: Selector) -> Subscription {
         self.inner.writer.subscribe(tenant, selector)
+    }
+
+    /// What was read back from the write-ahead log when the database was opened, and what damage was found in it.
+    pub fn open_report(&self) -> OpenReport {
+        self.inner.writer.report()
+    }
+
+    /// Deletes files that no one can want any more: those of flushes that were never committed, and those that commits took
+    /// out, once [`Settings::garbage_grace_secs`] are over. Gives their number. Opening a database does it too.
+    ///
+    /// # Errors
+    /// The store fails; the rest is left for the next time.
+    pub fn collect_garbage(&self) -> Result<usize> {
+        self.inner.writer.collect_garbage()
     }
 
     /// The settings it was opened with.

@@ -23,6 +23,7 @@
 #![deny(unsafe_code)]
 
 mod builder;
+mod clock;
 mod db;
 mod error;
 mod failpoint;
@@ -46,4 +47,4 @@ pub use crate::settings::{FlushSettings, Settings, WalSettings, WalSync};
 pub use crate::store::{
     Fault, FaultStore, LocalStore, MemoryStore, ObjectInfo, ObjectStoreAdapter, Store, StoreError, StoreErrorKind,
 };
-pub use crate::writer::{Ack, PushStream, Subscription, TailBatch};
+pub use crate::writer::{Ack, Dropped, OpenReport, PushStream, Subscription, TailBatch};

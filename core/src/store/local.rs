@@ -27,7 +27,7 @@ pub struct LocalStore {
     next_temporary: AtomicU64,
 }
 
-const TEMPORARY: &str = ".tmp-";
+const TEMPORARY: &str = ".tmp-narvi-";
 const MAX_OPEN_FILES: usize = 64;
 
 impl LocalStore {

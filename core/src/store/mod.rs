@@ -4,6 +4,7 @@
 mod conformance;
 mod error;
 mod fault;
+pub(crate) use self::local::sync_folder;
 mod local;
 mod memory;
 mod remote;
