@@ -139,7 +139,10 @@ impl PartBuilder {
         }
         let limit = u64::from(NONE);
         let end = u32::try_from(self.pairs.len()).ok().filter(|_| self.ends.len() < NONE as usize);
-        let end = end.ok_or(IndexError::TooLarge { what: "labels of all series", limit })?;
+        let Some(end) = end else {
+            self.pairs.truncate(start);
+            return Err(IndexError::TooLarge { what: "labels of all series", limit });
+        };
         let id = self.ends.len() as u32;
         self.ends.push(end);
         self.earlier.push(newest);
@@ -221,7 +224,7 @@ impl PartBuilder {
             pair.value = value_ranks.get(name).and_then(|r| r.get(pair.value as usize)).copied().unwrap_or(0);
             pair.name = name_ranks.get(name).copied().unwrap_or(0);
         }
-        // Names were numbered in order of arrival: within a series they are sorted already, as labels are.
+        // Ranks follow the names' order, as the labels of each series do: its pairs need no sorting.
         Ok(())
     }
 }

@@ -223,8 +223,7 @@ impl Part {
 
 /// What the rest of the crate asks of a part; names and values go by number.
 impl Part {
-    pub(crate) fn open(tenant: &str, bytes: &Bytes, base: u64, directory: &Directory, packs: usize) -> Result<Self> {
-        debug_assert!(base > 0, "a part stands behind the header");
+    pub(crate) fn open(tenant: &str, bytes: &Bytes, directory: &Directory, packs: usize) -> Result<Self> {
         let head = directory.section(bytes, Kind::Head)?.checked()?;
         let values = directory.section(bytes, Kind::Values)?;
         let postings = directory.section(bytes, Kind::Postings)?;
@@ -283,7 +282,9 @@ impl Part {
         let section = &self.inner.postings;
         let (start, len) = self.inner.names.get(name).map_or((0, 0), |n| n.postings);
         let count = self.value_count(name) as usize;
-        let table = len.checked_sub((count + 1) * 4).ok_or_else(|| section.corrupt(start, "postings table"))? + start;
+        let entries = count.checked_add(1).and_then(|entries| entries.checked_mul(4));
+        let data = entries.and_then(|entries| len.checked_sub(entries));
+        let table = start + data.ok_or_else(|| section.corrupt(start, "postings table"))?;
         let entry = section.u32_at(table, value.unwrap_or(count), "postings entry")?;
         Posting::read(section, entry, start, table, self.series_count())
     }
@@ -397,10 +398,10 @@ impl Iterator for BlockScan<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some((id, blocks)) = &mut self.current {
-                if let Some(block) = blocks.next() {
-                    return Some(block.map(|block| (*id, block)));
-                }
+            if let Some((id, blocks)) = &mut self.current
+                && let Some(block) = blocks.next()
+            {
+                return Some(block.map(|block| (*id, block)));
             }
             let id = self.ids.next()?;
             match self.cursor.seek(id, self.range) {
@@ -413,3 +414,6 @@ impl Iterator for BlockScan<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,10 +33,10 @@ impl Part {
         let mut found = None;
         let mut left: u64 = steps.iter().map(|step| step.cost).sum();
         for (at, step) in steps.iter().enumerate() {
-            if let Some(found) = &found {
-                if RoaringBitmap::len(found).saturating_mul(SERIES_COST) <= left {
-                    return self.filter(found, steps.get(at..).unwrap_or_default());
-                }
+            if let Some(found) = &found
+                && RoaringBitmap::len(found).saturating_mul(SERIES_COST) <= left
+            {
+                return self.filter(found, steps.get(at..).unwrap_or_default());
             }
             left -= step.cost;
             found = Some(self.apply(step, found)?);

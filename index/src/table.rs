@@ -96,7 +96,7 @@ impl Table {
     pub(crate) fn part_at(&self, index: usize) -> Result<Part> {
         let entry = self.entry(index)?;
         let (bytes, directory) = self.part_directory(&entry)?;
-        Part::open(self.tenant_at(index)?, &bytes, entry.offset, &directory, self.inner.packs.len())
+        Part::open(self.tenant_at(index)?, &bytes, &directory, self.inner.packs.len())
     }
 
     /// The bytes of a part without its directory, and the directory.
