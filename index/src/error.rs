@@ -67,6 +67,14 @@ pub enum IndexError {
         /// How many series the part has.
         series: u32,
     },
+    /// There is no key set of that id.
+    #[error("no key set {set} in a part of {sets}")]
+    NoSuchKeySet {
+        /// The id asked for.
+        set: u32,
+        /// How many sets the part has.
+        sets: u32,
+    },
     /// Something grew past what the format can address; write more and smaller tables.
     #[error("{what} exceed the {limit} that one part can hold; split the table")]
     TooLarge {

@@ -42,17 +42,24 @@ mod builder;
 mod check;
 mod error;
 mod format;
+mod keys;
 mod merge;
+mod output;
 mod part;
+mod part_writer;
+mod postings;
+mod select;
+mod series;
+mod strings;
 mod table;
 
 pub use roaring::RoaringBitmap;
 
-pub use crate::block::BlockRef;
+pub use crate::block::{BlockRef, Blocks};
 pub use crate::builder::TableBuilder;
-pub use crate::check::{Description, describe, verify};
+pub use crate::check::{Description, PartDescription, describe, verify};
 pub use crate::error::{IndexError, Result};
 pub use crate::format::{FORMAT_VERSION, OLDEST_READABLE_VERSION};
 pub use crate::merge::{KeepAll, MergeFilter, MergeSummary, merge};
-pub use crate::part::{BlockScan, Blocks, Cardinality, Part, PartStats, SeriesIter};
+pub use crate::part::{BlockScan, Cardinality, Part, PartStats, SeriesIter};
 pub use crate::table::Table;
