@@ -102,12 +102,17 @@ impl<R: Read + Seek> Scan<R> {
         apply: &mut dyn FnMut(Tenant, Vec<StreamRows>),
     ) -> std::io::Result<()> {
         let mut expected = 0u32;
+        // A record with a whole head but not its payload, and where it begins. It is torn if nothing follows it.
+        let mut unclear: Option<(u64, String)> = None;
         loop {
             let start = self.at;
-            let Some((head, skipped)) = self.next_head()? else {
-                out.torn_bytes = self.bytes - start;
+            let next = self.next_head()?.filter(|(head, _)| u64::from(head.len) <= self.bytes - self.at);
+            let Some((head, skipped)) = next else {
+                out.torn_bytes = self.bytes - unclear.map_or(start, |(begin, _)| begin);
                 return Ok(());
             };
+            let at = self.at - RECORD_HEAD_BYTES as u64;
+            out.damage.extend(unclear.take().map(|(_, text)| text));
             if skipped > 0 || head.sequence != expected {
                 let lost = head.sequence.saturating_sub(expected);
                 let text = format!(
@@ -116,31 +121,21 @@ impl<R: Read + Seek> Scan<R> {
                 );
                 out.damage.push(text);
             }
-            let at = self.at;
-            if u64::from(head.len) > self.bytes - at {
-                out.torn_bytes = self.bytes - start - skipped;
-                return Ok(());
-            }
             expected = head.sequence.wrapping_add(1);
             let mut payload = vec![0; head.len as usize];
             self.read(&mut payload)?;
-            let damage = if crc32fast::hash(&payload) == head.payload_crc {
-                match record::decode(&Bytes::from(payload)) {
-                    Ok((tenant, streams)) => {
-                        out.records += 1;
-                        apply(tenant, streams);
-                        continue;
-                    }
-                    Err(error) => error.to_string(),
+            let lost = |why| format!("a record of write-ahead log {} at byte {at} is lost: {why}", path.display());
+            if crc32fast::hash(&payload) != head.payload_crc {
+                unclear = Some((at, lost("checksum mismatch".to_owned())));
+                continue;
+            }
+            match record::decode(&Bytes::from(payload)) {
+                Ok((tenant, streams)) => {
+                    out.records += 1;
+                    apply(tenant, streams);
                 }
-            } else if self.at == self.bytes {
-                // The last record, with its length but without all of its bytes, as a loss of power leaves it.
-                out.torn_bytes = self.bytes - start - skipped;
-                return Ok(());
-            } else {
-                "checksum mismatch".to_owned()
-            };
-            out.damage.push(format!("a record of write-ahead log {} at byte {at} is lost: {damage}", path.display()));
+                Err(error) => out.damage.push(lost(error.to_string())),
+            }
         }
     }
 

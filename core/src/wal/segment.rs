@@ -127,6 +127,15 @@ impl Segment {
         })
     }
 
+    /// A segment on any file, to see what it does when that fails.
+    #[cfg(test)]
+    pub(crate) fn on(file: File) -> Self {
+        let tail = Tail { bytes: 0, sequence: 0, torn: false };
+        let (syncing, synced) = (Mutex::default(), Condvar::new());
+        Self { path: "test".into(), file, salt: 0, tail: Mutex::new(tail), syncing, synced }
+    }
+
+    #[cfg(test)]
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -99,6 +99,7 @@ impl Writer {
             _lock: lock,
         };
         writer.replay(&logged, covered)?;
+        writer.failpoints.hit("open.replayed")?;
         // Garbage does no harm; a store that cannot be listed now is tried again next time.
         let _ = writer.collect_garbage();
         Ok(Arc::new(writer))
