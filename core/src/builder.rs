@@ -1,0 +1,58 @@
+//! How a database is put together.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    Db, LocalStore, MemoryStore, Result, Settings, Store,
+    writer::{Background, Writer},
+};
+
+/// Describes a database to open.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder {
+    folder: Option<PathBuf>,
+    store: Option<Arc<dyn Store>>,
+    settings: Settings,
+}
+
+impl Builder {
+    pub(crate) fn new(folder: &Path) -> Self {
+        Self { folder: Some(folder.to_owned()), store: None, settings: Settings::default() }
+    }
+
+    /// A database without a data directory: no write-ahead log, and, unless a store is set, everything in memory. Rows that are
+    /// not flushed are gone with the process.
+    pub fn in_memory() -> Self {
+        Self { folder: None, store: None, settings: Settings::default() }
+    }
+
+    /// Keeps packs, tables and manifests in this store instead of the data directory.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Replaces the default settings.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Opens the database; see [`Db::open`].
+    ///
+    /// # Errors
+    /// As for [`Db::open`].
+    pub fn open(self) -> Result<Db> {
+        let store: Arc<dyn Store> = match (self.store, &self.folder) {
+            (Some(store), _) => store,
+            (None, Some(folder)) => Arc::new(LocalStore::open(folder)?),
+            (None, None) => Arc::new(MemoryStore::new()),
+        };
+        let writer = Arc::new(Writer::new(self.settings, store)?);
+        Ok(Db::new(writer, Background {}))
+    }
+}
