@@ -29,6 +29,7 @@ mod failpoint;
 mod head;
 mod manifest;
 mod mmap;
+mod read;
 mod settings;
 mod state;
 mod store;
@@ -42,6 +43,7 @@ pub use object_store;
 pub use crate::builder::Builder;
 pub use crate::db::Db;
 pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::read::StreamStats;
 pub use crate::settings::{FlushSettings, Settings, WalSettings, WalSync};
 pub use crate::store::{
     Fault, FaultStore, LocalStore, MemoryStore, ObjectInfo, ObjectStoreAdapter, Store, StoreError, StoreErrorKind,

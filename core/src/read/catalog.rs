@@ -220,10 +220,7 @@ impl Catalog for StoreCatalog {
 }
 
 /// Steps to a series that the iterator has not passed yet.
-fn seek(
-    series: &mut impl Iterator<Item = narvi_index::Result<(u32, Labels)>>,
-    id: u32,
-) -> narvi_index::Result<Labels> {
+fn seek(series: &mut impl Iterator<Item = narvi_index::Result<(u32, Labels)>>, id: u32) -> narvi_index::Result<Labels> {
     loop {
         match series.next() {
             Some(Ok((at, labels))) if at == id => return Ok(labels),

@@ -1,9 +1,6 @@
 //! The rows of one frame of a pack as a part of a query.
 
-use std::{
-    cell::OnceCell,
-    sync::Arc,
-};
+use std::{cell::OnceCell, sync::Arc};
 
 use bytes::Bytes;
 use narvi_chunk::{ColumnKind, FrameReader};
@@ -173,7 +170,7 @@ impl Batch for FrameBatch<'_> {
 
     fn lines(&self) -> Result<Lines<'_>, SourceError> {
         let buffer = init(&self.buffer, || {
-            let bytes = self.reader.info().line_bytes;
+            let bytes = u64::from(self.reader.info().line_bytes);
             self.grow(bytes)?;
             self.budget.read(bytes, u64::from(self.rows))?;
             self.reader.lines().map_err(self.failed())

@@ -35,7 +35,13 @@ impl Part for HeadPart {
     fn open(&self, budget: &Budget) -> Result<Box<dyn Batch + '_>, SourceError> {
         budget.check()?;
         let order = if self.piece.sorted { None } else { Some(Order::new(&self.piece)) };
-        Ok(Box::new(HeadBatch { part: self, budget: budget.clone(), counted: OnceCell::new(), order, dead: OnceCell::new() }))
+        Ok(Box::new(HeadBatch {
+            part: self,
+            budget: budget.clone(),
+            counted: OnceCell::new(),
+            order,
+            dead: OnceCell::new(),
+        }))
     }
 }
 
@@ -55,8 +61,7 @@ impl Order {
         rows.sort_by_key(|row| piece.timestamps[*row as usize]);
         let pick = |column: &[u32]| rows.iter().map(|row| column[*row as usize]).collect::<Vec<_>>();
         let timestamps = rows.iter().map(|row| piece.timestamps[*row as usize]).collect();
-        let metadata =
-            piece.metadata.as_ref().map(|m| MetadataColumn { sets: m.sets.clone(), ids: pick(&m.ids) });
+        let metadata = piece.metadata.as_ref().map(|m| MetadataColumn { sets: m.sets.clone(), ids: pick(&m.ids) });
         Self { timestamps, starts: pick(&piece.starts), lengths: pick(&piece.lengths), metadata, rows }
     }
 }

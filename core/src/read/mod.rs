@@ -10,11 +10,9 @@ mod packs;
 mod rows;
 mod source;
 
-#[cfg(test)]
-mod tests;
-
+pub use self::meta::StreamStats;
 pub(crate) use self::{
-    catalog::{Catalog, StoreCatalog},
+    catalog::{StoreCatalog, Tables},
     executor::Threads,
     meta::{LabelScan, Volume},
     packs::Packs,

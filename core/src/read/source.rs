@@ -41,9 +41,8 @@ impl Source for TenantSource {
             .map_err(|error| source_error(&error))?;
         let heads = self.heads(request, budget)?;
         let mut parts = Parts::new(self, request, &found);
-        if heads.is_empty() && !parts.may_overlap() {
-            parts.add_blocks();
-        } else {
+        // Where every stream has one block and no head there is nothing to compare.
+        if !heads.is_empty() || found.blocks.len() > found.streams.len() {
             parts.add_streams(heads);
         }
         Ok(parts.finish())
@@ -54,12 +53,11 @@ impl TenantSource {
     fn heads(&self, request: &ScanRequest, budget: &Budget) -> Result<Vec<(Labels, Vec<Arc<HeadPiece>>)>, SourceError> {
         let mut heads: Vec<(Labels, Vec<Arc<HeadPiece>>)> = Vec::new();
         let mut known: HashMap<Labels, usize> = HashMap::new();
-        for (nth, generation) in self.generations.iter().enumerate() {
+        for generation in &self.generations {
             budget.check()?;
             for head in generation.select(&self.tenant, request.selector.matchers(), &request.range) {
                 let pieces = head.snapshot().pieces;
                 let pieces = pieces.into_iter().filter(|piece| piece.range.overlaps(&request.range));
-                // Streams are unique in a generation, so the first one needs no look-up.
                 let next = heads.len();
                 let at = *known.entry(head.labels().clone()).or_insert(next);
                 if at == next {
@@ -69,7 +67,6 @@ impl TenantSource {
                     all.extend(pieces);
                 }
             }
-            let _ = nth;
         }
         heads.retain(|(_, pieces)| !pieces.is_empty());
         Ok(heads)
@@ -90,14 +87,6 @@ impl<'a> Parts<'a> {
     fn new(source: &'a TenantSource, request: &'a ScanRequest, found: &'a FoundBlocks) -> Self {
         Self { source, request, found, earlier: HashMap::new(), heads: Vec::new() }
     }
-
-    /// Whether a stream may have more than one place.
-    fn may_overlap(&self) -> bool {
-        self.found.blocks.len() > self.found.streams.len()
-    }
-
-    /// Every stream has one block and no head: there is nothing to compare.
-    fn add_blocks(&mut self) {}
 
     fn block_rows(&self, at: u32) -> StreamRows {
         let found = &self.found.blocks[at as usize];
@@ -168,8 +157,7 @@ impl<'a> Parts<'a> {
     }
 
     fn head_part(&self, labels: &Labels, piece: Arc<HeadPiece>, earlier: Vec<StreamRows>) -> HeadPart {
-        let mut segment =
-            Segment::new(labels.clone(), 0..piece.rows() as u32, piece.range, piece.buffer.len() as u64);
+        let mut segment = Segment::new(labels.clone(), 0..piece.rows() as u32, piece.range, piece.buffer.len() as u64);
         segment.exact = piece.distinct && earlier.is_empty();
         segment.metadata_keys = metadata_keys(&piece);
         HeadPart { packs: self.source.packs.clone(), piece, segment, earlier }
