@@ -3,8 +3,8 @@
 use std::io::Write;
 
 use narvi::{
-    Labels,
-    logql::{Answer, Data, Pairs, ResultEntry},
+    Labels, Pairs,
+    logql::{Answer, Data, ResultEntry},
 };
 
 /// How long the query took, for the statistics.

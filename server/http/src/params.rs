@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use narvi::{Timestamp, logql::Direction};
+use narvi::{Direction, Timestamp};
 
 use crate::error::ApiError;
 

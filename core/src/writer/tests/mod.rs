@@ -4,11 +4,7 @@ mod crash;
 mod dump;
 mod model;
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use narvi_types::{Entry, Labels, MatchOp, Matcher, Metadata, Selector, Tenant, Timestamp};
 
@@ -29,7 +25,10 @@ fn labels(app: &str) -> Labels {
 }
 
 fn stream(app: &str, rows: &[(i64, &str)]) -> PushStream {
-    PushStream::new(labels(app), rows.iter().map(|(ts, line)| Entry::new(Timestamp::from_ns(*ts), line.to_string())).collect())
+    PushStream::new(
+        labels(app),
+        rows.iter().map(|(ts, line)| Entry::new(Timestamp::from_ns(*ts), line.to_string())).collect(),
+    )
 }
 
 fn push(db: &Db, name: &str, streams: Vec<PushStream>, model: &mut Rows) {
@@ -116,7 +115,8 @@ fn ten_thousand_tenants_and_ten_years_are_a_handful_of_objects() {
     assert_eq!(dump(&db), model);
     // Blocks are cut at the ends of days.
     let state = db.state();
-    let table = narvi_index::Table::open(db.store().get(&state.manifest.tables[0].key).expect("there")).expect("a table");
+    let table =
+        narvi_index::Table::open(db.store().get(&state.manifest.tables[0].key).expect("there")).expect("a table");
     let part = table.part("old").expect("readable").expect("there");
     assert_eq!(part.blocks(0).expect("readable").count(), 3650);
 }
@@ -316,7 +316,9 @@ fn acknowledgements_wait_for_the_disk_together() {
             scope.spawn(move || {
                 for i in 0..20 {
                     let acks: Vec<_> = (0..3)
-                        .map(|j| db.push(&tenant("a"), vec![stream("x", &[(t * 100 + i * 3 + j, "x")])]).expect("pushed"))
+                        .map(|j| {
+                            db.push(&tenant("a"), vec![stream("x", &[(t * 100 + i * 3 + j, "x")])]).expect("pushed")
+                        })
                         .collect();
                     acks.into_iter().for_each(|ack| ack.wait().expect("synced"));
                 }

@@ -6,10 +6,7 @@ use axum::{
     extract::{FromRequest, Path, State},
     response::Response,
 };
-use narvi::{
-    TimeRange,
-    logql::{self, Matcher, Selector},
-};
+use narvi::{Matcher, Selector, TimeRange, logql};
 
 use super::{Asked, json, query::check_length};
 use crate::{App, encode, error::ApiError};

@@ -1,0 +1,141 @@
+//! The lines of a log leaf: rows in the order of the query, with their labels interned.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use narvi_types::{
+    Direction, Labels, Metadata, Pairs,
+    wire::{Reader, WireError, Writer},
+};
+
+use super::wire;
+
+/// What rows share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct RowLabels {
+    /// The labels that tell streams of the answer apart.
+    pub(crate) labels: Labels,
+    /// Structured metadata, if it is kept apart.
+    pub(crate) structured: Metadata,
+    /// Labels that stages made, if they are kept apart.
+    pub(crate) parsed: Pairs,
+}
+
+/// A row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RowEntry {
+    pub(crate) ts: i64,
+    /// Which [`RowLabels`].
+    pub(crate) labels: u32,
+    pub(crate) line: Bytes,
+}
+
+/// Rows in the order of the query.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    pub(crate) labels: Vec<RowLabels>,
+    pub(crate) rows: Vec<RowEntry>,
+    /// Made when first needed.
+    index: HashMap<RowLabels, u32>,
+}
+
+/// Bytes that a row needs besides its line.
+pub(crate) const ROW_BYTES: u64 = size_of::<RowEntry>() as u64 + 16;
+
+impl Rows {
+    /// The number of these labels.
+    pub(crate) fn intern(&mut self, labels: RowLabels) -> u32 {
+        if self.index.len() != self.labels.len() {
+            self.index = self.labels.iter().cloned().zip(0..).collect();
+        }
+        let next = self.labels.len() as u32;
+        *self.index.entry(labels).or_insert_with_key(|labels| {
+            self.labels.push(labels.clone());
+            next
+        })
+    }
+
+    /// Puts the rows of another among one's own, behind those of the same time, and keeps the first `limit`.
+    pub(crate) fn merge(&mut self, later: Self, direction: Direction, limit: Option<usize>) {
+        let own: Vec<_> = std::mem::take(&mut self.rows);
+        let numbers: Vec<_> = later.labels.into_iter().map(|labels| self.intern(labels)).collect();
+        let keep = limit.unwrap_or(usize::MAX).min(own.len() + later.rows.len());
+        let mut merged = Vec::with_capacity(keep);
+        let (mut own, mut later) = (own.into_iter().peekable(), later.rows.into_iter().peekable());
+        while merged.len() < keep {
+            let own_first = match (own.peek(), later.peek()) {
+                (Some(a), Some(b)) if direction == Direction::Forward => a.ts <= b.ts,
+                (Some(a), Some(b)) => a.ts >= b.ts,
+                (own, _) => own.is_some(),
+            };
+            let next = if own_first {
+                own.next()
+            } else {
+                later.next().map(|row| {
+                    let labels = numbers.get(row.labels as usize).copied().unwrap_or_default();
+                    RowEntry { labels, ..row }
+                })
+            };
+            merged.extend(next);
+        }
+        self.rows = merged;
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.rows.iter().map(|row| ROW_BYTES + row.line.len() as u64).sum()
+    }
+
+    /// Appends the binary form: the labels in use, then the rows.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let mut used = HashMap::new();
+        let mut order = Vec::new();
+        for row in &self.rows {
+            used.entry(row.labels).or_insert_with(|| {
+                order.push(row.labels);
+                order.len() as u64 - 1
+            });
+        }
+        out.put_varint(order.len() as u64);
+        let nothing = RowLabels::default();
+        for number in order {
+            let labels = self.labels.get(number as usize).unwrap_or(&nothing);
+            wire::put_pairs(out, labels.labels.iter());
+            wire::put_pairs(out, labels.structured.iter());
+            wire::put_pairs(out, labels.parsed.iter());
+        }
+        out.put_varint(self.rows.len() as u64);
+        let mut before = 0i64;
+        for row in &self.rows {
+            out.put_varint(used.get(&row.labels).copied().unwrap_or_default());
+            out.put_zigzag(row.ts.wrapping_sub(before));
+            out.put_blob(&row.line);
+            before = row.ts;
+        }
+    }
+
+    /// Reads what [`Rows::encode`] wrote.
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let count = reader.count(3, "number of label sets")?;
+        let labels = (0..count)
+            .map(|_| {
+                let labels = wire::labels(reader)?;
+                Ok(RowLabels { labels, structured: wire::metadata(reader)?, parsed: wire::pairs(reader)? })
+            })
+            .collect::<Result<Vec<_>, WireError>>()?;
+        let count = reader.count(3, "number of rows")?;
+        let mut rows = Vec::with_capacity(count);
+        let mut ts = 0i64;
+        for _ in 0..count {
+            let bad = reader.error("labels of a row");
+            let number = reader.varint("labels of a row")?;
+            if number >= labels.len() as u64 {
+                return Err(bad);
+            }
+            ts = ts.wrapping_add(reader.zigzag("time of a row")?);
+            let line = Bytes::copy_from_slice(reader.blob("line")?);
+            rows.push(RowEntry { ts, labels: number as u32, line });
+        }
+        Ok(Self { labels, rows, index: HashMap::new() })
+    }
+}
