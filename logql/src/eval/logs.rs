@@ -37,7 +37,7 @@ pub(crate) fn evaluate(
         error: None,
         warnings: found.warnings,
         statistics,
-        charges: found.charge.into_iter().collect(),
+        charges: found.charges,
     })
 }
 
@@ -55,7 +55,8 @@ pub(crate) struct Found {
     pub(crate) rows: Rows,
     pub(crate) warnings: Vec<String>,
     pub(crate) statistics: Statistics,
-    pub(crate) charge: Option<Charge>,
+    /// Held as long as the rows are.
+    pub(crate) charges: Vec<Charge>,
 }
 
 /// A runner that knows more series is not used again, to give their memory back.
@@ -81,6 +82,9 @@ impl<'a> Scan<'a> {
         let mut found = Found::default();
         let mut wanted = range;
         let mut rest = parts;
+        let direction = self.plan.params.direction;
+        let mut all = Vec::new();
+        let mut charges = Vec::new();
         while !rest.is_empty() && limit != Some(0) {
             self.budget.check()?;
             let (wave, after) = rest.split_at(executor.width().clamp(1, rest.len()));
@@ -88,12 +92,17 @@ impl<'a> Scan<'a> {
                 let done = done?;
                 found.statistics.add(&done.statistics);
                 add_warnings(&mut found.warnings, done.warnings);
-                found.rows.merge(done.rows, self.plan.params.direction, limit);
+                all.push(done.rows);
+                charges.extend(done.charge);
             }
-            // The waves' own charges are gone; what is kept is charged anew.
-            found.charge = None;
-            found.charge = Some(self.budget.charge(found.rows.bytes())?);
             rest = after;
+            if limit.is_none() {
+                continue;
+            }
+            found.rows.merge(all.drain(..), direction, limit);
+            // What the parts held is given back, what is kept is charged anew.
+            charges.clear();
+            charges.push(self.budget.charge(found.rows.bytes())?);
             if let Some(bound) = found.rows.rows.last().filter(|_| limit.is_some_and(|n| found.rows.rows.len() >= n)) {
                 narrow(&mut wanted, bound.ts, forward);
                 rest = match rest
@@ -108,6 +117,8 @@ impl<'a> Scan<'a> {
                 };
             }
         }
+        found.rows.merge(all, direction, limit);
+        found.charges = charges;
         Ok(found)
     }
 
