@@ -75,6 +75,12 @@ impl Rows {
         }
     }
 
+    /// The time of the last row, if there are as many as wanted: rows beyond it do not matter.
+    pub(crate) fn bound(&self, limit: Option<usize>) -> Option<i64> {
+        let full = limit.is_some_and(|limit| limit > 0 && self.rows.len() >= limit);
+        self.rows.last().filter(|_| full).map(|row| row.ts)
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> u64 {
         self.rows.iter().map(|row| ROW_BYTES + row.line.len() as u64).sum()
