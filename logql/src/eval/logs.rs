@@ -37,7 +37,7 @@ pub(crate) fn evaluate(
         error: None,
         warnings: found.warnings,
         statistics,
-        charges: found.charge.into_iter().collect(),
+        charges: found.charges,
     })
 }
 
@@ -55,7 +55,8 @@ pub(crate) struct Found {
     pub(crate) rows: Rows,
     pub(crate) warnings: Vec<String>,
     pub(crate) statistics: Statistics,
-    pub(crate) charge: Option<Charge>,
+    /// Held as long as the rows are.
+    pub(crate) charges: Vec<Charge>,
 }
 
 /// A runner that knows more series is not used again, to give their memory back.
@@ -77,53 +78,77 @@ impl<'a> Scan<'a> {
         limit: Option<usize>,
         executor: &dyn Executor,
     ) -> Result<Found, Error> {
-        let forward = self.plan.params.direction == Direction::Forward;
+        let direction = self.plan.params.direction;
         let mut found = Found::default();
         let mut wanted = range;
         let mut rest = parts;
+        let mut all = Vec::new();
         while !rest.is_empty() && limit != Some(0) {
             self.budget.check()?;
-            let (wave, after) = rest.split_at(executor.width().clamp(1, rest.len()));
-            for done in run_all(executor, wave.len(), |at| self.part(wave[at], wanted, limit)) {
+            let mut wave = Vec::new();
+            while wave.len() < executor.width().max(1) && !rest.is_empty() {
+                let (group, after) = rest.split_at(group_len(rest, limit));
+                wave.push(group);
+                rest = after;
+            }
+            for done in run_all(executor, wave.len(), |at| self.group(wave[at], wanted, limit)) {
                 let done = done?;
                 found.statistics.add(&done.statistics);
                 add_warnings(&mut found.warnings, done.warnings);
-                found.rows.merge(done.rows, self.plan.params.direction, limit);
+                all.push(done.rows);
+                found.charges.extend(done.charges);
             }
-            // The waves' own charges are gone; what is kept is charged anew.
-            found.charge = None;
-            found.charge = Some(self.budget.charge(found.rows.bytes())?);
-            rest = after;
-            if let Some(bound) = found.rows.rows.last().filter(|_| limit.is_some_and(|n| found.rows.rows.len() >= n)) {
-                narrow(&mut wanted, bound.ts, forward);
-                rest = match rest
-                    .iter()
-                    .position(|part| !part.range().overlaps(&wanted) && beyond(part.range(), wanted, forward))
-                {
-                    Some(at) => {
-                        found.statistics.parts_skipped += (rest.len() - at) as u64;
-                        &rest[..at]
-                    }
-                    None => rest,
-                };
+            if limit.is_none() {
+                continue;
+            }
+            found.rows.merge(all.drain(..), direction, limit);
+            // What the parts held is given back, what is kept is charged anew.
+            found.charges.clear();
+            found.charges.push(self.budget.charge(found.rows.bytes())?);
+            if let Some(bound) = found.rows.bound(limit) {
+                narrow(&mut wanted, bound, direction);
+                let keep = rest.partition_point(|part| !beyond(part.range(), wanted, direction));
+                found.statistics.parts_skipped += (rest.len() - keep) as u64;
+                rest = &rest[..keep];
             }
         }
+        found.rows.merge(all, direction, limit);
         Ok(found)
+    }
+
+    /// The first `limit` rows of a few parts.
+    fn group(&self, parts: &[&dyn Part], range: TimeRange, limit: Option<usize>) -> Result<PartRows, Error> {
+        let direction = self.plan.params.direction;
+        let mut wanted = range;
+        let mut group = PartRows::default();
+        for part in parts {
+            let done = self.part(*part, wanted, limit)?;
+            group.statistics.add(&done.statistics);
+            group.warnings.extend(done.warnings);
+            group.charges.extend(done.charges);
+            group.rows.merge([done.rows], direction, limit);
+            if let Some(bound) = group.rows.bound(limit) {
+                narrow(&mut wanted, bound, direction);
+            }
+        }
+        Ok(group)
     }
 
     /// The first `limit` rows of one part.
     fn part(&self, part: &dyn Part, range: TimeRange, limit: Option<usize>) -> Result<PartRows, Error> {
         self.budget.check()?;
-        let mut rows = PartRows { charge: Some(self.budget.charge(0)?), ..PartRows::default() };
+        let mut rows = PartRows::default();
         if !part.segments().iter().any(|segment| segment.range.overlaps(&range)) {
             return Ok(rows);
         }
         let runner = self.runners.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut runner = runner.unwrap_or_else(|| self.plan.pipeline.runner());
         let forward = self.plan.params.direction == Direction::Forward;
-        let mut collector = Collector { forward, limit, rows: Vec::new(), bytes: 0, sorted: 0 };
+        let charge = self.budget.charge(0)?;
+        let mut collector = Collector { forward, limit, rows: Vec::new(), bytes: 0, sorted: 0, charge };
         let result = self.segments(part, range, &mut runner, &mut collector, &mut rows);
         collector.settle();
+        rows.charges.push(collector.charge);
         let mut numbers = HashMap::new();
         for row in collector.rows {
             let labels = *numbers.entry(row.series).or_insert_with(|| {
@@ -166,7 +191,7 @@ impl<'a> Scan<'a> {
             self.budget.check()?;
             self.segment(&*batch, segment, wanted, runner, collector, rows)?;
             if let Some(bound) = collector.bound() {
-                narrow(&mut wanted, bound, collector.forward);
+                narrow(&mut wanted, bound, self.plan.params.direction);
             }
         }
         Ok(())
@@ -213,9 +238,7 @@ impl<'a> Scan<'a> {
             let new = collector.rows.len() - start;
             rows.statistics.lines_kept += new as u64;
             given += new;
-            if let Some(charge) = &mut rows.charge {
-                charge.grow(std::mem::take(&mut collector.bytes))?;
-            }
+            collector.charge.grow(std::mem::take(&mut collector.bytes))?;
             if collector.forward {
                 from = piece.end;
             } else {
@@ -235,7 +258,7 @@ struct PartRows {
     warnings: Vec<String>,
     statistics: Statistics,
     /// Held until the rows are among those of the other parts.
-    charge: Option<Charge>,
+    charges: Vec<Charge>,
 }
 
 struct Collected {
@@ -254,6 +277,7 @@ struct Collector {
     bytes: u64,
     /// How many of the rows are in order, and are all that is wanted of what was seen before them.
     sorted: usize,
+    charge: Charge,
 }
 
 impl Collector {
@@ -291,15 +315,35 @@ impl Collector {
 }
 
 /// Rows beyond the bound are not wanted any more; those of the same time may be.
-fn narrow(wanted: &mut TimeRange, bound: i64, forward: bool) {
-    if forward {
-        wanted.max = wanted.max.min(bound);
-    } else {
-        wanted.min = wanted.min.max(bound);
+fn narrow(wanted: &mut TimeRange, bound: i64, direction: Direction) {
+    match direction {
+        Direction::Forward => wanted.max = wanted.max.min(bound),
+        Direction::Backward => wanted.min = wanted.min.max(bound),
     }
 }
 
 /// Whether the range lies behind all that is wanted, in the order of the query.
-fn beyond(range: TimeRange, wanted: TimeRange, forward: bool) -> bool {
-    if forward { range.min > wanted.max } else { range.max < wanted.min }
+fn beyond(range: TimeRange, wanted: TimeRange, direction: Direction) -> bool {
+    match direction {
+        Direction::Forward => range.min > wanted.max,
+        Direction::Backward => range.max < wanted.min,
+    }
 }
+
+/// How many of the parts one job takes: one large part, or several small ones, as heads of streams are.
+fn group_len(parts: &[&dyn Part], limit: Option<usize>) -> usize {
+    // A small limit is soon reached.
+    let enough = limit.map_or(GROUP_ROWS, |limit| limit.saturating_mul(4).clamp(16, GROUP_ROWS));
+    let mut rows = 0;
+    let small = |part: &&&dyn Part| {
+        let fits = rows < enough;
+        rows += part.segments().iter().map(|segment| segment.rows.len()).sum::<usize>();
+        fits
+    };
+    parts.iter().take(GROUP_PARTS).take_while(small).count().max(1)
+}
+
+/// Parts are put together until they have so many rows, at the most.
+const GROUP_ROWS: usize = 4096;
+/// The most parts that are put together.
+const GROUP_PARTS: usize = 64;

@@ -25,6 +25,9 @@ pub(crate) struct Worker<'a, A> {
     local: Vec<Cells<A>>,
     /// Which of `local` are in use.
     touched: Vec<u32>,
+    /// By set of metadata of a batch; those of an older generation belong to another segment.
+    sets: Vec<SetSlot>,
+    generation: u64,
     table: Table<A>,
     error: Option<SampleError>,
     warnings: Vec<String>,
@@ -51,6 +54,8 @@ impl<'a, A: Accumulator> Worker<'a, A> {
             numbers: Vec::new(),
             local: Vec::new(),
             touched: Vec::new(),
+            sets: Vec::new(),
+            generation: 0,
             table: Table::default(),
             error: None,
             warnings: Vec::new(),
@@ -96,7 +101,7 @@ impl<'a, A: Accumulator> Worker<'a, A> {
             self.statistics.bytes += segment.line_bytes;
             if self.counts_runs(segment) {
                 self.runs(&*batch, segment)?;
-            } else {
+            } else if !self.counts_sets(&*batch, segment)? {
                 self.rows(&*batch, segment)?;
             }
         }
@@ -134,31 +139,14 @@ impl<'a, A: Accumulator> Worker<'a, A> {
 
     /// Counts the rows of a segment between window boundaries, touching a few times only.
     fn runs(&mut self, batch: &dyn Batch, segment: &Segment) -> Result<(), Error> {
-        let (first, last) = (segment.rows.start as usize, segment.rows.end as usize);
-        let short = || SourceError::Corrupt("a column has fewer rows than its segments".into());
-        let times = batch.timestamps()?.get(first..last).ok_or_else(short)?;
-        let lengths = match A::RUNS {
-            Runs::Bytes => Some(batch.lengths()?.get(first..last).ok_or_else(short)?),
-            _ => None,
-        };
-        let dead = batch.dead_rows()?;
-        let dead = &dead[dead.partition_point(|&row| row < segment.rows.start)..];
-        let dead = &dead[..dead.partition_point(|&row| row < segment.rows.end)];
-        let end = times.partition_point(|&ts| ts <= self.range.max);
-        let mut at = times.partition_point(|&ts| ts < self.range.min);
+        let columns = Columns::new::<A>(batch, segment)?;
+        let (mut at, end) = columns.within(self.range);
         let mut series = None;
         while at < end {
-            let cell = self.plan.grid.cell(times[at]);
-            let next = at + gallop(&times[at..end], cell.times.max);
+            let cell = self.plan.grid.cell(columns.times[at]);
+            let next = at + gallop(&columns.times[at..end], cell.times.max).max(1);
             if let Some(index) = cell.index {
-                let from = dead.partition_point(|&row| (row as usize) < first + at);
-                let to = dead.partition_point(|&row| (row as usize) < first + next);
-                let rows = (next - at - (to - from)) as u64;
-                let bytes = lengths.map_or(0, |lengths| {
-                    let all: u64 = lengths[at..next].iter().map(|&n| u64::from(n)).sum();
-                    let gone: u64 = dead[from..to].iter().map(|&row| u64::from(lengths[row as usize - first])).sum();
-                    all - gone
-                });
+                let (rows, bytes) = columns.count(at, next);
                 if rows > 0 {
                     let series = match series {
                         Some(series) => series,
@@ -167,9 +155,77 @@ impl<'a, A: Accumulator> Worker<'a, A> {
                     self.add_run(series, index, rows, bytes)?;
                 }
             }
-            at = next.max(at + 1);
+            at = next;
         }
         Ok(())
+    }
+
+    /// As [`Worker::runs`] where structured metadata joins the labels: rows are counted by their set of metadata, of which
+    /// the pipeline sees one row each. False if that is not possible or of no use.
+    fn counts_sets(&mut self, batch: &dyn Batch, segment: &Segment) -> Result<bool, Error> {
+        let plain =
+            A::RUNS != Runs::No && self.plan.pipeline.is_identity() && self.plan.aggregation.range.unwrap.is_none();
+        if !plain || segment.metadata_keys.iter().any(|name| &**name == "__error__") {
+            return Ok(false);
+        }
+        let Some(metadata) = batch.metadata()? else { return Ok(false) };
+        // Asking the pipeline for single rows pays only where sets are shared.
+        if metadata.sets.len() > 64 && metadata.sets.len() * 8 > metadata.ids.len() {
+            return Ok(false);
+        }
+        let columns = Columns::new::<A>(batch, segment)?;
+        let Some(ids) = metadata.ids.get(columns.first..columns.first + columns.times.len()) else { return Ok(false) };
+        if metadata.sets.len() > self.sets.len() {
+            self.sets.resize(metadata.sets.len(), SetSlot::default());
+        }
+        self.generation += 1;
+        let (mut at, end) = columns.within(self.range);
+        let mut counts: Vec<(u32, u64, u64)> = Vec::new();
+        while at < end {
+            let cell = self.plan.grid.cell(columns.times[at]);
+            let next = at + gallop(&columns.times[at..end], cell.times.max).max(1);
+            let Some(index) = cell.index else {
+                at = next;
+                continue;
+            };
+            for row in at..next {
+                if columns.is_dead(row) {
+                    continue;
+                }
+                let Some(&slot) = self.sets.get(ids[row] as usize) else { return Err(short().into()) };
+                let place = if slot.generation == self.generation {
+                    slot.place as usize
+                } else {
+                    let Some(series) = self.series_of_row(batch, segment, columns.first + row)? else {
+                        return Err(Error::Evaluation("a pipeline without stages dropped a row".into()));
+                    };
+                    self.sets[ids[row] as usize] = SetSlot { generation: self.generation, place: counts.len() as u32 };
+                    counts.push((series, 0, 0));
+                    counts.len() - 1
+                };
+                counts[place].1 += 1;
+                counts[place].2 += columns.lengths.map_or(0, |lengths| u64::from(lengths[row]));
+            }
+            for (series, rows, bytes) in &mut counts {
+                if *rows > 0 {
+                    self.add_run(*series, index, std::mem::take(rows), std::mem::take(bytes))?;
+                }
+            }
+            at = next;
+        }
+        Ok(true)
+    }
+
+    /// The series of the table that a single row belongs to, by the pipeline.
+    fn series_of_row(&mut self, batch: &dyn Batch, segment: &Segment, row: usize) -> Result<Option<u32>, Error> {
+        let mut one = segment.clone();
+        one.rows = row as u32..row as u32 + 1;
+        let mut series = None;
+        self.runner.run(batch, &one, TimeRange::ALL, &mut |row: RowOut<'_>| {
+            series = Some(row.series);
+            Ok(())
+        })?;
+        series.map(|series| self.number(series)).transpose()
     }
 
     /// Runs the pipeline over the rows of a segment.
@@ -216,21 +272,27 @@ impl<'a, A: Accumulator> Worker<'a, A> {
 
     /// Moves what was collected by series of the runner, which names them only between its runs, into the table.
     fn settle(&mut self) -> Result<(), Error> {
-        self.numbers.resize(self.local.len(), None);
         for series in std::mem::take(&mut self.touched) {
-            let number = match self.numbers[series as usize] {
-                Some(number) => number,
-                None => {
-                    let labels = group_labels(&self.runner.series(series).labels, &self.plan.keep)?;
-                    let number = self.intern(&labels)?;
-                    self.numbers[series as usize] = Some(number);
-                    number
-                }
-            };
+            let number = self.number(series)?;
             let later = std::mem::take(&mut self.local[series as usize]);
             self.table.cells(number).absorb(later, self.plan.grid.cells());
         }
         Ok(())
+    }
+
+    /// The series of the table for a series of the runner.
+    fn number(&mut self, series: u32) -> Result<u32, Error> {
+        let at = series as usize;
+        if let Some(Some(number)) = self.numbers.get(at) {
+            return Ok(*number);
+        }
+        let labels = group_labels(&self.runner.series(series).labels, &self.plan.keep)?;
+        let number = self.intern(&labels)?;
+        if at >= self.numbers.len() {
+            self.numbers.resize(at + 1, None);
+        }
+        self.numbers[at] = Some(number);
+        Ok(number)
     }
 
     /// The series that the rows of a segment belong to if nothing changes their labels.
@@ -267,6 +329,63 @@ impl<'a, A: Accumulator> Worker<'a, A> {
         }
         Ok(())
     }
+}
+
+/// Where the rows of a set of metadata are counted.
+#[derive(Clone, Copy, Default)]
+struct SetSlot {
+    generation: u64,
+    place: u32,
+}
+
+/// The columns of a segment that counting needs; places count from its first row.
+struct Columns<'a> {
+    first: usize,
+    times: &'a [i64],
+    lengths: Option<&'a [u32]>,
+    dead: &'a [u32],
+}
+
+impl<'a> Columns<'a> {
+    fn new<A: Accumulator>(batch: &'a dyn Batch, segment: &Segment) -> Result<Self, SourceError> {
+        let (first, last) = (segment.rows.start as usize, segment.rows.end as usize);
+        let times = batch.timestamps()?.get(first..last).ok_or_else(short)?;
+        let lengths = match A::RUNS {
+            Runs::Bytes => Some(batch.lengths()?.get(first..last).ok_or_else(short)?),
+            _ => None,
+        };
+        let dead = batch.dead_rows()?;
+        let dead = &dead[dead.partition_point(|&row| row < segment.rows.start)..];
+        let dead = &dead[..dead.partition_point(|&row| row < segment.rows.end)];
+        Ok(Self { first, times, lengths, dead })
+    }
+
+    /// The places of the rows inside the range.
+    fn within(&self, range: TimeRange) -> (usize, usize) {
+        let from = self.times.partition_point(|&ts| ts < range.min);
+        (from, self.times.partition_point(|&ts| ts <= range.max))
+    }
+
+    fn is_dead(&self, place: usize) -> bool {
+        !self.dead.is_empty() && self.dead.binary_search(&((self.first + place) as u32)).is_ok()
+    }
+
+    /// How many rows are alive, and the bytes of their lines.
+    fn count(&self, from: usize, to: usize) -> (u64, u64) {
+        let dead_from = self.dead.partition_point(|&row| (row as usize) < self.first + from);
+        let dead_to = self.dead.partition_point(|&row| (row as usize) < self.first + to);
+        let dead = &self.dead[dead_from..dead_to];
+        let bytes = self.lengths.map_or(0, |lengths| {
+            let all: u64 = lengths[from..to].iter().map(|&n| u64::from(n)).sum();
+            let gone: u64 = dead.iter().map(|&row| u64::from(lengths[row as usize - self.first])).sum();
+            all - gone
+        });
+        ((to - from - dead.len()) as u64, bytes)
+    }
+}
+
+fn short() -> SourceError {
+    SourceError::Corrupt("a column has fewer rows than its segments".into())
 }
 
 /// Bytes of a series besides its labels and cells: its places in a list and a map.

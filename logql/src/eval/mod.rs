@@ -25,7 +25,7 @@ pub use self::{
     leaf::evaluate_leaf,
     params::{MAX_POINTS, Params, align_to_step, check_resolution},
     partial::{Partial, Statistics},
-    plan::{Leaf, Plan, Query},
+    plan::{Leaf, LeafScope, Plan, Query},
     stream::{RowSummary, for_each_row},
 };
 use crate::{Budget, Error, Executor, Source};

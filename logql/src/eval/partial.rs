@@ -106,7 +106,7 @@ macro_rules! bodies {
             pub(crate) fn merge(&mut self, later: Self, leaf: &LeafPlan) -> Option<()> {
                 match (self, later, leaf) {
                     (Self::Rows(own), Self::Rows(later), LeafPlan::Logs(plan)) => {
-                        own.merge(later, plan.params.direction, plan.params.limit);
+                        own.merge([later], plan.params.direction, plan.params.limit);
                     }
                     $((Self::$kind(own), Self::$kind(later), LeafPlan::Metric(plan)) => {
                         own.merge(later, plan.grid.cells());

@@ -95,6 +95,12 @@ impl Plan {
         self.leaves.iter().enumerate().map(whole).collect()
     }
 
+    /// The leaf that a scope names; `None` if the plan has no such leaf.
+    pub fn leaf(&self, scope: LeafScope) -> Option<Leaf> {
+        let plan = self.leaves.get(scope.leaf as usize)?.clone();
+        Some(Leaf { plan, number: scope.leaf, shard: scope.shard, rows: scope.rows })
+    }
+
     /// What the query was asked with.
     pub fn params(&self) -> &Params {
         &self.params
@@ -119,6 +125,11 @@ impl Leaf {
     /// Its place among [`Plan::leaves`].
     pub fn number(&self) -> u32 {
         self.number
+    }
+
+    /// Which rows of which leaf, for another process that has the same plan.
+    pub fn scope(&self) -> LeafScope {
+        LeafScope { leaf: self.number, shard: self.shard, rows: self.rows }
     }
 
     /// Only the streams of a shard.
@@ -151,6 +162,18 @@ impl Leaf {
         };
         wanted.intersect(&self.rows)
     }
+}
+
+/// Names a [`Leaf`] without its plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "complete by nature")]
+pub struct LeafScope {
+    /// Its place among [`Plan::leaves`].
+    pub leaf: u32,
+    /// Only the streams of this shard.
+    pub shard: Option<StreamShard>,
+    /// Only rows inside.
+    pub rows: TimeRange,
 }
 
 /// What a leaf does.

@@ -55,30 +55,30 @@ impl Rows {
         })
     }
 
-    /// Puts the rows of another among one's own, behind those of the same time, and keeps the first `limit`.
-    pub(crate) fn merge(&mut self, later: Self, direction: Direction, limit: Option<usize>) {
-        let own: Vec<_> = std::mem::take(&mut self.rows);
-        let numbers: Vec<_> = later.labels.into_iter().map(|labels| self.intern(labels)).collect();
-        let keep = limit.unwrap_or(usize::MAX).min(own.len() + later.rows.len());
-        let mut merged = Vec::with_capacity(keep);
-        let (mut own, mut later) = (own.into_iter().peekable(), later.rows.into_iter().peekable());
-        while merged.len() < keep {
-            let own_first = match (own.peek(), later.peek()) {
-                (Some(a), Some(b)) if direction == Direction::Forward => a.ts <= b.ts,
-                (Some(a), Some(b)) => a.ts >= b.ts,
-                (own, _) => own.is_some(),
-            };
-            let next = if own_first {
-                own.next()
-            } else {
-                later.next().map(|row| {
-                    let labels = numbers.get(row.labels as usize).copied().unwrap_or_default();
-                    RowEntry { labels, ..row }
-                })
-            };
-            merged.extend(next);
+    /// Puts the rows of others among one's own, behind those of the same time, and keeps the first `limit`.
+    pub(crate) fn merge(&mut self, later: impl IntoIterator<Item = Self>, direction: Direction, limit: Option<usize>) {
+        let before = self.rows.len();
+        for one in later {
+            let numbers: Vec<_> = one.labels.into_iter().map(|labels| self.intern(labels)).collect();
+            self.rows.extend(one.rows.into_iter().map(|row| {
+                let labels = numbers.get(row.labels as usize).copied().unwrap_or_default();
+                RowEntry { labels, ..row }
+            }));
         }
-        self.rows = merged;
+        if self.rows.len() > before {
+            // Stable, and quick on what is a few sorted lists one behind the other.
+            match direction {
+                Direction::Forward => self.rows.sort_by_key(|row| row.ts),
+                Direction::Backward => self.rows.sort_by_key(|row| std::cmp::Reverse(row.ts)),
+            }
+            self.rows.truncate(limit.unwrap_or(usize::MAX));
+        }
+    }
+
+    /// The time of the last row, if there are as many as wanted: rows beyond it do not matter.
+    pub(crate) fn bound(&self, limit: Option<usize>) -> Option<i64> {
+        let full = limit.is_some_and(|limit| limit > 0 && self.rows.len() >= limit);
+        self.rows.last().filter(|_| full).map(|row| row.ts)
     }
 
     /// Bytes held.
