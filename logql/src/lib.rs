@@ -11,6 +11,7 @@ mod eval;
 pub mod memory;
 mod pipeline;
 mod source;
+mod syntax;
 
 pub use crate::budget::{Budget, BudgetError, BudgetLimits, Charge};
 pub use crate::error::{Error, Position};
@@ -23,3 +24,4 @@ pub use crate::source::{
     Batch, Columns, Executor, Inline, Lines, MetadataColumn, NeedleGroup, Needles, Part, ScanRequest, Segment, Source,
     SourceError, StreamShard,
 };
+pub use crate::syntax::{JsonPath, JsonSegment, PatternExpr, PatternPart};
