@@ -28,7 +28,14 @@ pub(super) fn dump_state(store: &Arc<dyn Store>, state: &State) -> Rows {
             for piece in stream.snapshot().pieces {
                 for row in 0..piece.rows() {
                     let metadata = piece.row_metadata(row).map(text).unwrap_or_default();
-                    add(&mut rows, heads.tenant().as_str(), stream.labels(), piece.timestamps[row], piece.line(row), metadata);
+                    add(
+                        &mut rows,
+                        heads.tenant().as_str(),
+                        stream.labels(),
+                        piece.timestamps[row],
+                        piece.line(row),
+                        metadata,
+                    );
                 }
             }
         }
@@ -39,10 +46,10 @@ pub(super) fn dump_state(store: &Arc<dyn Store>, state: &State) -> Rows {
 fn dump_table(store: &Arc<dyn Store>, key: &str, rows: &mut Rows) {
     let table = Table::open(store.get(key).expect("the table is there")).expect("a table");
     narvi_index::verify(&store.get(key).expect("the table is there")).expect("a good table");
-    let packs: Vec<_> =
-        table.packs().iter().map(|name| store.get(name).expect("the pack is there")).collect();
+    let packs: Vec<_> = table.packs().iter().map(|name| store.get(name).expect("the pack is there")).collect();
     let opened: Vec<_> = packs.iter().map(|bytes| Pack::open(bytes).expect("a pack")).collect();
-    for (tenant, _) in table.tenants() {
+    for tenant in table.tenants() {
+        let (tenant, _) = tenant.expect("readable");
         let part = table.part(tenant).expect("readable").expect("there");
         let all = part.select(&[]).expect("readable");
         for found in part.blocks_of(&all, narvi_types::TimeRange::ALL) {
@@ -59,7 +66,7 @@ fn dump_table(store: &Arc<dyn Store>, key: &str, rows: &mut Rows) {
             let metadata = frame.metadata().expect("metadata");
             for (row, ts) in (block.first_row as usize..end as usize).zip(times) {
                 let metadata = metadata.as_ref().map(|column| text(column.row(row))).unwrap_or_default();
-                add(rows, tenant, &labels, ts, lines.get(row), metadata);
+                add(rows, tenant, &labels, ts, lines.line(row), metadata);
             }
         }
     }

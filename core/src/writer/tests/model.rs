@@ -7,19 +7,33 @@ use std::sync::{
 
 use proptest::prelude::*;
 
-use super::{PushStream, dump::{Rows, distinct, dump, expect_push}, quiet, stream, tenant};
+use super::{
+    PushStream,
+    dump::{Rows, distinct, dump, expect_push},
+    quiet, stream, tenant,
+};
 use crate::{Db, Fault, FaultStore, MemoryStore, Settings, Store, StoreErrorKind, failpoint::Action};
 
 #[derive(Clone, Debug)]
 enum Step {
-    Push { tenant: u8, rows: Vec<(u8, i64, u8)> },
+    Push {
+        tenant: u8,
+        rows: Vec<(u8, i64, u8)>,
+    },
     Flush,
     Reopen,
     Garbage,
     /// The next steps of the store fail: how many pass before, how many fail, before or after the deed.
-    StoreFault { pass: u8, fail: u8, after: bool },
+    StoreFault {
+        pass: u8,
+        fail: u8,
+        after: bool,
+    },
     /// A fail point acts once.
-    Failpoint { name: usize, skip: u8 },
+    Failpoint {
+        name: usize,
+        skip: u8,
+    },
 }
 
 const FAILPOINTS: [&str; 11] = [
@@ -94,7 +108,14 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             Step::Reopen => {
                 db = None;
                 // A store that fails may fail to open; then it heals.
-                db = Some(open().or_else(|_| { heal(&plan); open() }).expect("opened"));
+                db = Some(
+                    open()
+                        .or_else(|_| {
+                            heal(&plan);
+                            open()
+                        })
+                        .expect("opened"),
+                );
             }
             Step::StoreFault { pass, fail, after } => {
                 for (n, value) in plan.iter().zip([pass, fail, u8::from(after)]) {
