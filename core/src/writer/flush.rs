@@ -20,6 +20,14 @@ struct Pending {
     generation: u64,
 }
 
+impl Flushing {
+    /// The files that a commit to be tried again names.
+    pub(super) fn pending_keys(&self) -> impl Iterator<Item = &str> {
+        let files = self.pending.iter().flat_map(|p| p.delta.add_packs.iter().chain(&p.delta.add_tables));
+        files.map(|file| file.key.as_str())
+    }
+}
+
 impl Writer {
     /// Writes everything that was pushed before the call into files.
     pub(crate) fn flush(&self) -> Result<()> {
@@ -117,7 +125,7 @@ impl Writer {
             let generations = state.generations.iter().filter(|g| g.id() > covered).cloned().collect();
             State { manifest, generations }
         });
-        self.relieved.notify_all();
+        self.tell_relieved();
         self.failpoints.hit("flush.swapped")?;
         self.release_wal(covered)
     }

@@ -19,9 +19,10 @@ impl Writer {
     /// The store fails; the rest is left for the next time.
     pub(crate) fn collect_garbage(&self) -> Result<usize> {
         // No flush of this writer is under way meanwhile; for those of others there is the time of grace.
-        let _flushing = self.flushing.lock();
+        let flushing = self.flushing.lock();
         let manifest = self.manifests.load()?;
-        let names = manifest.names();
+        let mut names = manifest.names();
+        names.extend(flushing.pending_keys());
         let grace_ms = self.settings.garbage_grace_secs.saturating_mul(1000);
         let now_ms = self.clock.now_ms();
         let over = |ms: u64| now_ms.saturating_sub(ms) >= grace_ms;

@@ -34,7 +34,7 @@ pub use self::{
     tail::{Dropped, Subscription, TailBatch},
 };
 use crate::{
-    Error, ErrorKind, Result, Settings,
+    Error, ErrorKind, Result, Settings, WalSync,
     clock::Clock,
     failpoint::Failpoints,
     head::Generation,
@@ -115,17 +115,31 @@ impl Writer {
     /// Refuses pushes from now on. Pushes that are under way end before this returns.
     pub(crate) fn close_pushes(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        self.relieved.notify_all();
+        self.tell_relieved();
         drop(self.active.write());
         self.subscribers.close();
     }
 
     /// The last work of a writer whose threads have ended.
     pub(crate) fn finish(&self) -> Result<()> {
-        if self.settings.flush_on_close || self.wal.is_none() {
+        if self.settings.flush_on_close || self.active.read().segment.is_none() {
             self.flush()?;
         }
-        if self.settings.wal.sync == crate::WalSync::Never { Ok(()) } else { self.sync_wal() }
+        if self.settings.wal.sync != WalSync::Never {
+            self.sync_wal()?;
+        }
+        let active = self.active.read();
+        match &self.wal {
+            // Nothing was ever written to its segment, and nothing will be.
+            Some(wal) if active.generation.is_empty() => wal.remove(active.generation.id()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Wakes pushes that wait for room. Under the lock, so that none misses it between looking and waiting.
+    fn tell_relieved(&self) {
+        drop(self.pressure.lock());
+        self.relieved.notify_all();
     }
 
     /// Syncs all segments that have something new.

@@ -141,6 +141,11 @@ impl Subscribers {
             return;
         }
         let queues: Vec<_> = self.all.read().iter().filter_map(Weak::upgrade).collect();
+        if queues.len() < self.count.load(Ordering::SeqCst) {
+            let mut all = self.all.write();
+            all.retain(|queue| queue.strong_count() > 0);
+            self.count.store(all.len(), Ordering::SeqCst);
+        }
         for queue in queues.iter().filter(|queue| queue.tenant == *tenant) {
             for stream in streams.iter().filter(|stream| queue.selector.matches(&stream.labels)) {
                 queue.offer(stream);

@@ -48,7 +48,8 @@ fn dump_table(store: &Arc<dyn Store>, key: &str, rows: &mut Rows) {
     narvi_index::verify(&store.get(key).expect("the table is there")).expect("a good table");
     let packs: Vec<_> = table.packs().iter().map(|name| store.get(name).expect("the pack is there")).collect();
     let opened: Vec<_> = packs.iter().map(|bytes| Pack::open(bytes).expect("a pack")).collect();
-    for (tenant, _) in table.tenants() {
+    for tenant in table.tenants() {
+        let (tenant, _) = tenant.expect("readable");
         let part = table.part(tenant).expect("readable").expect("there");
         let all = part.select(&[]).expect("readable");
         for found in part.blocks_of(&all, narvi_types::TimeRange::ALL) {
@@ -65,7 +66,7 @@ fn dump_table(store: &Arc<dyn Store>, key: &str, rows: &mut Rows) {
             let metadata = frame.metadata().expect("metadata");
             for (row, ts) in (block.first_row as usize..end as usize).zip(times) {
                 let metadata = metadata.as_ref().map(|column| text(column.row(row))).unwrap_or_default();
-                add(rows, tenant, &labels, ts, lines.get(row), metadata);
+                add(rows, tenant, &labels, ts, lines.line(row), metadata);
             }
         }
     }

@@ -11,7 +11,9 @@ use narvi_types::{Entry, Labels, MatchOp, Matcher, Metadata, Selector, Tenant, T
 use self::dump::{Rows, distinct, dump, expect_push};
 use crate::{
     Builder, Db, ErrorKind, Fault, FaultStore, FlushSettings, MemoryStore, PushStream, Settings, Store, StoreErrorKind,
-    WalSettings, WalSync, failpoint::Action,
+    WalSettings, WalSync,
+    failpoint::Action,
+    wal::{Poison, RecordBuilder, Segment},
 };
 
 const DAY: i64 = 86_400_000_000_000;
@@ -180,8 +182,10 @@ fn a_store_that_is_down_makes_pushes_wait_and_then_refuses_them() {
 #[test]
 fn a_commit_with_a_lost_answer_is_not_made_twice() {
     let folder = tempfile::tempdir().expect("folder");
-    let store = FaultStore::new(Arc::new(MemoryStore::new()), move |_, name, key| {
-        (name == "put_if_absent" && key.ends_with("1")).then_some(Fault::After(StoreErrorKind::Unavailable))
+    let once = std::sync::atomic::AtomicBool::new(true);
+    let store = FaultStore::new(Arc::new(MemoryStore::new()), move |_, name, _| {
+        (name == "put_if_absent" && once.swap(false, std::sync::atomic::Ordering::SeqCst))
+            .then_some(Fault::After(StoreErrorKind::Unavailable))
     });
     let db = Db::builder(folder.path()).store(Arc::new(store)).settings(quiet()).open().expect("opened");
     let mut model = Rows::new();
@@ -393,16 +397,59 @@ fn a_folder_that_cannot_be_made_is_named() {
 /// Every device of this kind is full at once.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_refuses_pushes_and_recovers() {
-    use crate::wal::{RecordBuilder, Wal};
-    let folder = tempfile::tempdir().expect("folder");
-    let wal = Wal::open(folder.path().to_owned(), crate::manifest::WriterId(1), false).expect("opened");
-    std::os::unix::fs::symlink("/dev/full", wal.path_of(1)).expect("linked");
-    // `create` makes new files only, so that the device stands behind a segment opened by hand.
-    let segment = crate::wal::Segment::on(std::fs::OpenOptions::new().append(true).open("/dev/full").expect("opened"));
+fn a_full_disk_refuses_a_record() {
+    let full = std::fs::OpenOptions::new().append(true).open("/dev/full").expect("opened");
     let mut record = RecordBuilder::default();
     record.start(&tenant("a"));
-    let error = segment.append(&mut record).expect_err("full");
+    let error = Segment::on(full).append(&mut record).expect_err("full");
     assert_eq!(error.kind(), ErrorKind::Full);
     assert!(error.to_string().contains("no space left"), "{error}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_failed_sync_is_never_forgotten() {
+    let (_reader, writer) = std::io::pipe().expect("made");
+    let segment = Segment::on(std::fs::File::from(std::os::fd::OwnedFd::from(writer)));
+    let poison = Poison::default();
+    let mut record = RecordBuilder::default();
+    record.start(&tenant("a"));
+    segment.append(&mut record).expect("appended");
+    let error = segment.sync(&poison).expect_err("a pipe cannot be synced");
+    assert_eq!(error.kind(), ErrorKind::Poisoned);
+    assert_eq!(poison.check().map_err(|e| e.kind()), Err(ErrorKind::Poisoned));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_stays_open() {
+    let count = || std::fs::read_dir("/proc/self/fd").expect("listed").count();
+    let folder = tempfile::tempdir().expect("folder");
+    let before = count();
+    for i in 0..50 {
+        let db = open(folder.path());
+        push(&db, "a", vec![stream("x", &[(i, "x")])], &mut Rows::new());
+        db.flush().expect("flushed");
+        drop(db);
+    }
+    // Other tests of this process open files too.
+    assert!(count() < before + 40, "{before} before, {} now", count());
+}
+
+#[test]
+fn age_and_idleness_flush() {
+    let db = Builder::in_memory().settings(quiet()).open().expect("opened");
+    let writer = &db.inner.writer;
+    assert!(!writer.flush_is_due());
+    db.push(&tenant("a"), vec![stream("x", &[(1, "x")])]).expect("pushed");
+    assert!(!writer.flush_is_due());
+    for (age, idle) in [(0, u64::MAX), (u64::MAX, 0)] {
+        let mut settings = quiet();
+        settings.flush.max_age_secs = age;
+        settings.flush.idle_secs = idle;
+        let db = Builder::in_memory().settings(settings).open().expect("opened");
+        assert!(!db.inner.writer.flush_is_due(), "nothing to flush");
+        db.push(&tenant("a"), vec![stream("x", &[(1, "x")])]).expect("pushed");
+        assert!(db.inner.writer.flush_is_due() || db.state().manifest.sequence > 0);
+    }
 }
