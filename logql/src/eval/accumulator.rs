@@ -23,6 +23,11 @@ pub(crate) trait Accumulator: Clone + Default + Send {
     /// Bytes held outside the value itself, per sample.
     const SAMPLE_BYTES: u64 = 0;
 
+    /// How many samples are held outside the value itself.
+    fn samples(&self) -> u64 {
+        0
+    }
+
     /// Appends the binary form.
     fn encode(&self, out: &mut Vec<u8>);
 
@@ -287,6 +292,10 @@ pub(crate) struct Values(pub(crate) Vec<f64>);
 impl Accumulator for Values {
     const SAMPLE_BYTES: u64 = 8;
 
+    fn samples(&self) -> u64 {
+        self.0.len() as u64
+    }
+
     fn add(&mut self, _ts: i64, value: f64) {
         self.0.push(value);
     }
@@ -318,6 +327,10 @@ pub(crate) struct Points(pub(crate) Vec<(i64, f64)>);
 
 impl Accumulator for Points {
     const SAMPLE_BYTES: u64 = 16;
+
+    fn samples(&self) -> u64 {
+        self.0.len() as u64
+    }
 
     fn add(&mut self, ts: i64, value: f64) {
         self.0.push((ts, value));

@@ -139,6 +139,15 @@ impl<A: Accumulator> Table<A> {
         }
     }
 
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> u64 {
+        let cells = |cells: &Cells<A>| {
+            let samples = if A::SAMPLE_BYTES == 0 { 0 } else { cells.used().map(|(_, held)| held.samples()).sum() };
+            cells.bytes() + A::SAMPLE_BYTES * samples
+        };
+        self.series.iter().map(|(labels, held)| series_bytes(labels) + cells(held)).sum()
+    }
+
     /// Appends the binary form: the number of series, and for each its labels and the used cells, numbered by distance.
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.put_varint(self.series.len() as u64);
@@ -180,6 +189,11 @@ impl<A: Accumulator> Table<A> {
         }
         Ok(table)
     }
+}
+
+/// Bytes of a series besides its cells: its labels, and its places in a list and a map.
+pub(crate) fn series_bytes(labels: &Labels) -> u64 {
+    labels.packed().len() as u64 + 128
 }
 
 #[cfg(test)]

@@ -75,6 +75,11 @@ fn evaluate_metric(
                 Some(partial) => partial.merge(done, &leaf.plan)?,
             }
         }
+        if let Some(partial) = &mut partial {
+            // Series that several groups had are held once now.
+            partial.charges.clear();
+            partial.charges.push(budget.charge(partial.body.bytes())?);
+        }
     }
     let mut partial = match partial {
         Some(partial) => partial,

@@ -106,7 +106,7 @@ impl<'a> Scan<'a> {
             found.charges.clear();
             found.charges.push(self.budget.charge(found.rows.bytes())?);
             if let Some(bound) = found.rows.bound(limit) {
-                narrow(&mut wanted, bound, direction);
+                narrow(&mut wanted, past(bound, direction), direction);
                 let keep = rest.partition_point(|part| !beyond(part.range(), wanted, direction));
                 found.statistics.parts_skipped += (rest.len() - keep) as u64;
                 rest = &rest[..keep];
@@ -128,7 +128,7 @@ impl<'a> Scan<'a> {
             group.charges.extend(done.charges);
             group.rows.merge([done.rows], direction, limit);
             if let Some(bound) = group.rows.bound(limit) {
-                narrow(&mut wanted, bound, direction);
+                narrow(&mut wanted, past(bound, direction), direction);
             }
         }
         Ok(group)
@@ -314,7 +314,15 @@ impl Collector {
     }
 }
 
-/// Rows beyond the bound are not wanted any more; those of the same time may be.
+/// The next time before the bound, in the order of the query: of rows at the same time those of earlier parts win.
+fn past(bound: i64, direction: Direction) -> i64 {
+    match direction {
+        Direction::Forward => bound.saturating_sub(1),
+        Direction::Backward => bound.saturating_add(1),
+    }
+}
+
+/// Rows beyond the bound are not wanted any more; those at it may be.
 fn narrow(wanted: &mut TimeRange, bound: i64, direction: Direction) {
     match direction {
         Direction::Forward => wanted.max = wanted.max.min(bound),

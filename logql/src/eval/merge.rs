@@ -212,7 +212,7 @@ impl Tree<'_> {
             .map(|(labels, points)| SeriesPoints { labels, points })
             .collect();
         let bytes: usize = series.iter().map(|one| one.points.len() * size_of::<(u32, f64)>()).sum();
-        // A moment of all that is about to be computed with; it shrinks from here on.
+        // Given back at once: this only asks whether there is room for them, and from here on they become fewer.
         self.budget.charge(bytes as u64)?;
         series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         Ok(series)

@@ -4,7 +4,7 @@ use narvi_types::{Labels, TimeRange};
 
 use super::{
     accumulator::{Accumulator, Runs},
-    cells::{Cells, Table},
+    cells::{Cells, Table, series_bytes},
     grid::Cell,
     grouping::{group_labels, names_reach},
     partial::{SampleError, Statistics},
@@ -308,7 +308,7 @@ impl<'a, A: Accumulator> Worker<'a, A> {
         let before = self.table.series.len();
         let number = self.table.intern(labels);
         if number as usize == before {
-            self.charge.grow(labels.packed().len() as u64 * 2 + SERIES_BYTES)?;
+            self.charge.grow(series_bytes(labels))?;
             if let Some(limit) = self.plan.max_series
                 && self.table.series.len() > limit
             {
@@ -387,9 +387,6 @@ impl<'a> Columns<'a> {
 fn short() -> SourceError {
     SourceError::Corrupt("a column has fewer rows than its segments".into())
 }
-
-/// Bytes of a series besides its labels and cells: its places in a list and a map.
-const SERIES_BYTES: u64 = 128;
 
 /// How many of the times, which ascend, are at most `max`; the first is.
 fn gallop(times: &[i64], max: i64) -> usize {

@@ -116,6 +116,14 @@ macro_rules! bodies {
                 Some(())
             }
 
+            /// Bytes held.
+            pub(crate) fn bytes(&self) -> u64 {
+                match self {
+                    Self::Rows(rows) => rows.bytes(),
+                    $(Self::$kind(table) => table.bytes(),)*
+                }
+            }
+
             /// The labels and points of every series; nothing for rows.
             pub(crate) fn points(&self, plan: &MetricPlan) -> Vec<(narvi_types::Labels, PointList)> {
                 let formula = plan.formula();

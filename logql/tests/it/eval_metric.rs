@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use narvi_logql::{
     Answer, Budget, BudgetLimits, Data, Error, Inline, Params, Partial, Query, StreamShard, align_to_step,
-    ast::{Expr, LogExpr, LogRange, MetricExpr, RangeAggregation, RangeOp},
+    ast::{Expr, Grouping, LogExpr, LogRange, MetricExpr, RangeAggregation, RangeOp, VectorAggregation, VectorOp},
     evaluate, evaluate_leaf,
 };
 use narvi_types::{Entry, Labels, MatchOp, Matcher, Metadata, Selector, TimeRange, Timestamp};
@@ -183,6 +183,44 @@ fn metadata_that_reaches_the_labels_is_not_summed_up() {
     assert_eq!(answer.statistics.parts_by_summary, 1);
     let Data::Vector(samples) = answer.data else { panic!("not a vector") };
     assert_eq!(samples[0].labels, labels(&[("app", "a"), ("k", "v"), ("n", "00000")]));
+}
+
+#[test]
+fn duplicates_and_metadata_are_told_apart_without_reading_lines() {
+    let stream = labels(&[("app", "a"), ("zone", "x")]);
+    let entry = |ns, line: &'static str, pairs: &[(&str, &str)]| {
+        let mut entry = Entry::new(Timestamp::from_ns(ns), line);
+        entry.metadata = Metadata::from_pairs(pairs.iter().copied()).expect("valid");
+        (stream.clone(), entry)
+    };
+    let logs: Logs = vec![
+        entry(S, "12345", &[]),
+        entry(S, "12345", &[]),
+        entry(2 * S, "123", &[("k", "1"), ("zone", "m")]),
+        entry(2 * S, "123", &[("k", "1"), ("zone", "m")]),
+        entry(2 * S, "1234567", &[("k", "2")]),
+    ];
+    let by = |names: &[&str]| Some(Grouping { without: false, labels: names.iter().map(|n| (*n).into()).collect() });
+    for (op, grouping, expected) in [
+        (RangeOp::BytesOverTime, None, vec![("{}", 15.0)]),
+        (RangeOp::CountOverTime, None, vec![("{}", 3.0)]),
+        (RangeOp::BytesOverTime, by(&["zone"]), vec![(r#"{zone="x"}"#, 15.0)]),
+        (RangeOp::BytesOverTime, by(&["k"]), vec![("{}", 5.0), (r#"{k="1"}"#, 3.0), (r#"{k="2"}"#, 7.0)]),
+        (RangeOp::CountOverTime, by(&["zone_extracted"]), vec![("{}", 2.0), (r#"{zone_extracted="m"}"#, 1.0)]),
+    ] {
+        let MetricExpr::Range(mut range) = count(60 * S) else { panic!("is a range") };
+        range.op = op;
+        let expr = Box::new(MetricExpr::Range(range));
+        let sum = MetricExpr::Vector(VectorAggregation { op: VectorOp::Sum, parameter: None, expr, grouping });
+        for part_rows in [1, 2, 100] {
+            let query = Query::new(Expr::Metric(sum.clone()), Params::instant(59 * S));
+            let answer = evaluate(&query, &source(&logs, part_rows), &Inline, &Budget::unlimited()).expect("answers");
+            let Data::Vector(samples) = answer.data else { panic!("not a vector") };
+            let got: Vec<_> = samples.iter().map(|s| (s.labels.to_string(), s.value)).collect();
+            let expected: Vec<_> = expected.iter().map(|(l, v)| ((*l).to_owned(), *v)).collect();
+            assert_eq!(got, expected, "{op:?} {part_rows}");
+        }
+    }
 }
 
 #[test]

@@ -79,7 +79,8 @@ fn stage() -> impl Strategy<Value = Stage> {
 }
 
 pub(crate) fn log_expr() -> impl Strategy<Value = LogExpr> {
-    (selector(), vec(stage(), 0..3)).prop_map(|(selector, stages)| LogExpr { selector, stages })
+    let stages = prop_oneof![vec(stage(), 0..1), vec(stage(), 1..3)];
+    (selector(), stages).prop_map(|(selector, stages)| LogExpr { selector, stages })
 }
 
 fn grouping() -> impl Strategy<Value = Grouping> {
@@ -97,8 +98,10 @@ pub(crate) struct Generated {
     pub(crate) exact: bool,
 }
 
-const RANGE_OPS: [RangeOp; 15] = [
+const RANGE_OPS: [RangeOp; 17] = [
     RangeOp::CountOverTime,
+    RangeOp::CountOverTime,
+    RangeOp::BytesOverTime,
     RangeOp::Rate,
     RangeOp::BytesOverTime,
     RangeOp::BytesRate,
