@@ -10,7 +10,7 @@ use super::{
     keys::Name,
     parser::{Flow, Tools},
     row::{JSON_ERROR, Row, Span, Text, Verdict},
-    seam::PathStep,
+    seam::JsonSegment,
 };
 
 /// The compiled stage.
@@ -23,7 +23,7 @@ pub(super) struct JsonPaths {
 #[derive(Debug)]
 pub(super) struct Path {
     pub(super) name: Name,
-    pub(super) steps: Vec<PathStep>,
+    pub(super) steps: Vec<JsonSegment>,
 }
 
 impl JsonPaths {
@@ -128,17 +128,17 @@ impl Scan<'_, '_, '_> {
     }
 
     /// Whether the open keys begin the path.
-    fn fits(&self, steps: &[PathStep], open: &[(usize, usize, bool)]) -> bool {
+    fn fits(&self, steps: &[JsonSegment], open: &[(usize, usize, bool)]) -> bool {
         steps.len() >= open.len()
             && steps.iter().zip(open).all(|(step, &(start, end, escaped))| {
                 let raw = self.line.get(start..end).unwrap_or(&[]);
                 match step {
-                    PathStep::Key(key) if !escaped => key.as_bytes() == raw,
-                    PathStep::Key(key) => {
+                    JsonSegment::Key(key) if !escaped => key.as_bytes() == raw,
+                    JsonSegment::Key(key) => {
                         let mut plain = Vec::new();
                         json_text::unescape(raw, &mut plain).is_ok() && key.as_bytes() == plain
                     }
-                    PathStep::Index(_) => false,
+                    JsonSegment::Index(_) => false,
                 }
             })
     }
@@ -168,7 +168,7 @@ impl Scan<'_, '_, '_> {
                 continue;
             }
             let rest = path.steps.get(level..).unwrap_or(&[]);
-            if !matches!(rest.first(), Some(PathStep::Index(_))) {
+            if !matches!(rest.first(), Some(JsonSegment::Index(_))) {
                 continue;
             }
             let Some(at) = descend(self.line.get(..end).unwrap_or(&[]), start, rest) else { continue };
@@ -224,12 +224,12 @@ impl Scan<'_, '_, '_> {
 }
 
 /// Follows steps from the value at a place; gives the place of the value they lead to.
-fn descend(text: &[u8], start: usize, steps: &[PathStep]) -> Option<usize> {
+fn descend(text: &[u8], start: usize, steps: &[JsonSegment]) -> Option<usize> {
     let mut at = skip_space(text, start);
     for step in steps {
         at = match (step, *text.get(at)?) {
-            (PathStep::Index(index), b'[') => element(text, at + 1, *index)?,
-            (PathStep::Key(key), b'{') => member(text, at + 1, key.as_bytes())?,
+            (JsonSegment::Index(index), b'[') => element(text, at + 1, *index)?,
+            (JsonSegment::Key(key), b'{') => member(text, at + 1, key.as_bytes())?,
             _ => return None,
         };
     }

@@ -76,7 +76,7 @@ pub struct RowOut<'a> {
 }
 
 /// The labels of a result series, interned by a [`Runner`](super::Runner).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct SeriesLabels {
     /// All labels merged, sorted, after grouping. May hold labels with empty values, which Loki's answers show.

@@ -25,16 +25,14 @@ impl Pattern {
         for part in parts {
             match part {
                 PatternPart::Literal(text) => match pattern.captures.last_mut() {
-                    Some((_, literal)) => *literal = Some(Finder::new(text).into_owned()),
-                    None => pattern.prefix.extend_from_slice(text),
+                    Some((_, literal)) => *literal = Some(Finder::new(text.as_bytes()).into_owned()),
+                    None => pattern.prefix.extend_from_slice(text.as_bytes()),
                 },
                 PatternPart::Capture(name) => {
-                    let node = name.as_ref().map(|name| {
-                        names.push(name.clone());
-                        names.len() as u32
-                    });
-                    pattern.captures.push((node, None));
+                    names.push(name.clone());
+                    pattern.captures.push((Some(names.len() as u32), None));
                 }
+                PatternPart::Skip => pattern.captures.push((None, None)),
             }
         }
         (pattern, names)
@@ -88,10 +86,10 @@ pub(super) struct PatternFilter {
 impl PatternFilter {
     pub(super) fn new(parts: &[PatternPart]) -> Self {
         let literals = parts.iter().filter_map(|part| match part {
-            PatternPart::Literal(text) => Some(Finder::new(text).into_owned()),
-            PatternPart::Capture(_) => None,
+            PatternPart::Literal(text) => Some(Finder::new(text.as_bytes()).into_owned()),
+            PatternPart::Capture(_) | PatternPart::Skip => None,
         });
-        let is_capture = |part: Option<&PatternPart>| matches!(part, Some(PatternPart::Capture(_)));
+        let is_capture = |part: Option<&PatternPart>| matches!(part, Some(PatternPart::Capture(_) | PatternPart::Skip));
         Self { literals: literals.collect(), opens: is_capture(parts.first()), closes: is_capture(parts.last()) }
     }
 
@@ -124,7 +122,7 @@ mod tests {
         let parts: Vec<_> = parts
             .iter()
             .map(|p| match *p {
-                "_" => PatternPart::Capture(None),
+                "_" => PatternPart::Skip,
                 text => PatternPart::Literal(text.into()),
             })
             .collect();

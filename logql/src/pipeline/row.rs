@@ -317,6 +317,29 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// Whether the label is one of structured metadata or made by a stage.
+    pub(super) fn has_entry(&self, name: Name) -> bool {
+        let slot = self.s.slot(name);
+        slot.parsed != 0 || slot.structured != 0
+    }
+
+    /// Removes the label at that place in the entries.
+    pub(super) fn delete_entry(&mut self, index: usize) {
+        let Some(entry) = self.s.entries.get_mut(index) else { return };
+        let name = std::mem::replace(&mut entry.name, NO_NAME);
+        let structured = entry.category == Category::Structured;
+        if name == NO_NAME {
+            return;
+        }
+        let slot = self.s.slot_mut(name);
+        if structured {
+            slot.structured = 0;
+            self.s.structured_deleted = true;
+        } else {
+            slot.parsed = 0;
+        }
+    }
+
     fn delete_structured(&mut self, name: Name) {
         let slot = self.s.slot_mut(name);
         if let Some(index) = std::mem::take(&mut slot.structured).checked_sub(1) {

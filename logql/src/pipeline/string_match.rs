@@ -37,7 +37,8 @@ impl StringMatch {
             MatchOp::Regex | MatchOp::NotRegex => match simplify(matcher.value()) {
                 Some(simple) => Test::Simple(simple),
                 None => {
-                    let options = RegexOptions { dot_all: false, ..RegexOptions::LABEL_MATCHER };
+                    let mut options = RegexOptions::LABEL_MATCHER;
+                    options.dot_all = false;
                     Test::Regex(Regex::new(matcher.value(), options)?)
                 }
             },
