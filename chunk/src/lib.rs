@@ -8,7 +8,7 @@
 //! the index's work, and filters are handed in as a [`LinePredicate`]. Everything that reads is written for untrusted
 //! bytes: it does not panic, allocates within [`DecodeLimits`], and a damaged column costs that column only.
 //!
-//! ```no_run
+//! ```
 //! use bytes::Bytes;
 //! use narvi_chunk::{BlockRows, Contains, FrameReader, LinePredicate, Pack, PackOptions, PackWriter, RowSet};
 //! use narvi_types::Labels;
@@ -37,6 +37,7 @@ mod check;
 mod codec;
 mod column;
 mod directory;
+mod encode;
 mod error;
 mod format;
 mod frame;
@@ -48,15 +49,16 @@ mod scan;
 mod source;
 mod writer;
 
-pub use crate::check::{ColumnSummary, Description, VerifyReport, describe, verify};
+pub use crate::check::{ColumnSummary, Description, VerifyReport, describe, verify, verify_with};
 pub use crate::codec::Codec;
 pub use crate::directory::{ColumnInfo, FrameInfo, SectionInfo, TenantInfo};
+pub use crate::encode::{EncodedFrame, encode_frame};
 pub use crate::error::{ChunkError, Result};
 pub use crate::format::{
     ColumnKind, FORMAT_VERSION, MAX_FRAME_BYTES, MAX_FRAME_ROWS, MAX_LINE_BYTES, MAX_PAGE_ROWS, MAX_PAIRS_BYTES,
     OLDEST_READABLE_VERSION, SectionKind,
 };
-pub use crate::frame::{EncodedFrame, FrameRows, encode_frame};
+pub use crate::frame::FrameRows;
 pub use crate::options::{Compression, DecodeLimits, PackOptions};
 pub use crate::pack::{OpenOptions, Pack};
 pub use crate::reader::{FrameReader, MetadataColumn};

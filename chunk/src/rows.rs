@@ -2,6 +2,8 @@
 
 use narvi_types::{Entry, Metadata};
 
+use crate::{ChunkError, Result};
+
 /// Rows of one stream, sorted by timestamp. The writer copies each line once, into the open frame.
 pub trait Rows {
     /// How many rows there are.
@@ -12,6 +14,14 @@ pub trait Rows {
     fn line(&self, row: usize) -> &[u8];
     /// Structured metadata of a row, if it has any.
     fn metadata(&self, row: usize) -> Option<&Metadata>;
+
+    /// Checks what the implementation itself must hold true, such as slices of equal length. Called before anything else.
+    ///
+    /// # Errors
+    /// [`ChunkError::RowCount`], when parts differ in number.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Whether there are no rows.
     fn is_empty(&self) -> bool {
@@ -32,10 +42,19 @@ pub struct BlockRows<'a, L> {
 }
 
 impl<L: AsRef<[u8]>> Rows for BlockRows<'_, L> {
-    /// The least of the three lengths, so that no slice is read past its end.
     fn len(&self) -> usize {
-        let rows = self.timestamps.len().min(self.lines.len());
-        if self.metadata.is_empty() { rows } else { rows.min(self.metadata.len()) }
+        self.timestamps.len()
+    }
+
+    fn check(&self) -> Result<()> {
+        let differ = |other, what| Err(ChunkError::RowCount { timestamps: self.timestamps.len(), other, what });
+        if self.lines.len() != self.timestamps.len() {
+            return differ(self.lines.len(), "lines");
+        }
+        if !self.metadata.is_empty() && self.metadata.len() != self.timestamps.len() {
+            return differ(self.metadata.len(), "sets of metadata");
+        }
+        Ok(())
     }
 
     fn timestamp(&self, row: usize) -> i64 {
