@@ -6,6 +6,7 @@ use narvi_types::{Selector, Tenant};
 
 use crate::{
     Ack, Builder, OpenReport, PushStream, Result, Settings, Subscription,
+    read::{Packs, Tables},
     state::{SharedState, State},
     store::Store,
     writer::{Background, Writer},
@@ -23,6 +24,8 @@ pub struct Db {
 pub(crate) struct Inner {
     background: Background,
     pub(crate) writer: Arc<Writer>,
+    packs: Arc<Packs>,
+    tables: Arc<Tables>,
 }
 
 impl Drop for Inner {
@@ -57,7 +60,9 @@ impl Db {
     }
 
     pub(crate) fn new(writer: Arc<Writer>, background: Background) -> Self {
-        Self { inner: Arc::new(Inner { background, writer }) }
+        let packs = Arc::new(Packs::new(writer.store().clone()));
+        let tables = Arc::new(Tables::new(writer.store().clone()));
+        Self { inner: Arc::new(Inner { background, writer, packs, tables }) }
     }
 
     /// Adds lines. When it returns, all of them are in the write-ahead log and in the answers of queries that begin
@@ -126,6 +131,14 @@ impl Db {
 
     pub(crate) fn shared_state(&self) -> &SharedState {
         self.inner.writer.state()
+    }
+
+    pub(crate) fn packs(&self) -> &Arc<Packs> {
+        &self.inner.packs
+    }
+
+    pub(crate) fn tables(&self) -> &Arc<Tables> {
+        &self.inner.tables
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {

@@ -89,6 +89,12 @@ impl From<StoreError> for Error {
     }
 }
 
+impl From<narvi_logql::BudgetError> for Error {
+    fn from(error: narvi_logql::BudgetError) -> Self {
+        Self::new(ErrorKind::Query, error.to_string()).with_source(error)
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -30,6 +30,8 @@ mod failpoint;
 mod head;
 mod manifest;
 mod mmap;
+mod query;
+mod read;
 mod settings;
 mod state;
 mod store;
@@ -37,12 +39,18 @@ mod wal;
 mod writer;
 
 pub use narvi_chunk::{Compression, PackOptions};
-pub use narvi_types::{Entry, Labels, LabelsBuilder, Metadata, Tenant, TenantError, TimeRange, Timestamp};
+pub use narvi_logql as logql;
+pub use narvi_types::{
+    Direction, Entry, Labels, LabelsBuilder, MatchOp, Matcher, Metadata, PairError, Pairs, Selector, Tenant,
+    TenantError, TimeRange, Timestamp,
+};
 pub use object_store;
 
 pub use crate::builder::Builder;
 pub use crate::db::Db;
 pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::query::{DbQuery, MemoryUsage, Rows, Snapshot};
+pub use crate::read::StreamStats;
 pub use crate::settings::{FlushSettings, Settings, WalSettings, WalSync};
 pub use crate::store::{
     Fault, FaultStore, LocalStore, MemoryStore, ObjectInfo, ObjectStoreAdapter, Store, StoreError, StoreErrorKind,

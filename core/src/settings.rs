@@ -19,6 +19,8 @@ pub struct Settings {
     pub garbage_grace_secs: u64,
     /// How many entries wait for a slow tail before further ones are dropped.
     pub tail_queue_entries: usize,
+    /// On how many threads one query runs.
+    pub query_threads: usize,
 }
 
 /// The write-ahead log.
@@ -82,6 +84,7 @@ impl Default for Settings {
             flush_on_close: false,
             garbage_grace_secs: 3600,
             tail_queue_entries: 10_000,
+            query_threads: std::thread::available_parallelism().map_or(2, usize::from),
         }
     }
 }

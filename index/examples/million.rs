@@ -1,7 +1,8 @@
 //! Measures the index at a million series: build, open, lookups, regular expressions, and the merge of 48 tables.
 //!
-//! `cargo run --release -p narvi-index --example million` runs all; `-- build|read|merge [SERIES] [TABLES]` one of them.
-//! Each runs in a process of its own, so that peak memory is its own. Files go to the directory for temporary files.
+//! `cargo run --release -p narvi-index --example million` runs all; `-- build|read|merge [SERIES] [TABLES]` one of
+//! them. Each runs in a process of its own, so that peak memory is its own. Files go to the directory for temporary
+//! files.
 #![expect(unsafe_code, reason = "maps files that this process wrote and nobody truncates")]
 
 use std::{

@@ -28,8 +28,8 @@ pub struct BlockRef {
     pub line_bytes: u64,
     /// First and last timestamp, both inside; never empty.
     pub range: TimeRange,
-    /// The set of structured metadata keys that the rows carry: an id to ask [`crate::Part::key_set`] for. 0 is the empty
-    /// set. While building, an id that [`crate::TableBuilder::key_set`] gave.
+    /// The set of structured metadata keys that the rows carry: an id to ask [`crate::Part::key_set`] for. 0 is the
+    /// empty set. While building, an id that [`crate::TableBuilder::key_set`] gave.
     pub metadata_keys: u32,
 }
 
@@ -69,11 +69,11 @@ const MIN_BLOCK_BYTES: usize = 5;
 ///
 /// ```text
 /// per series:  block | if MORE: count varint | bytes varint | count x block
-/// block:       flags u8 | pack varint unless SAME_PACK | frame zigzag unless SAME_FRAME | first row varint unless NEXT_ROW
-///              | rows varint | line bytes varint | min zigzag | max - min varint | key set varint unless SAME_KEYS
+/// block:       flags u8 | pack varint unless SAME_PACK | frame zigzag unless SAME_FRAME
+///              | first row varint unless NEXT_ROW | rows varint | line bytes varint | min zigzag | max - min varint | key set varint unless SAME_KEYS
 /// ```
-/// `frame` and `min` are differences. A first block is told against the first block of the series before, the first one of
-/// a group against an all-zero block at the part's earliest time; each later block against the one before it.
+/// `frame` and `min` are differences. A first block is told against the first block of the series before, the first one
+/// of a group against an all-zero block at the part's earliest time; each later block against the one before it.
 #[derive(Debug)]
 pub(crate) struct BlocksEncoder {
     /// Encoded and not yet taken by the writer.

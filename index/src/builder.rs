@@ -32,7 +32,8 @@ impl TableBuilder {
         self.packs.intern(name)
     }
 
-    /// The id of a set of structured metadata keys, for [`BlockRef::metadata_keys`]. Order and repetition do not matter.
+    /// The id of a set of structured metadata keys, for [`BlockRef::metadata_keys`]. Order and repetition do not
+    /// matter.
     pub fn key_set<'a>(&mut self, keys: impl IntoIterator<Item = &'a str>) -> u32 {
         self.keys.intern(keys)
     }
@@ -40,7 +41,8 @@ impl TableBuilder {
     /// Adds a block of a stream. Any order of tenants, labels and blocks is fine; an identical block is kept once.
     ///
     /// # Errors
-    /// A block without rows or time, or with a pack or key set that this builder did not give; more than a part can hold.
+    /// A block without rows or time, or with a pack or key set that this builder did not give; more than a part can
+    /// hold.
     pub fn add(&mut self, tenant: &str, labels: &Labels, block: BlockRef) -> Result<()> {
         let refused = if block.pack as usize >= self.packs.names.len() {
             "its pack is none that TableBuilder::pack gave"

@@ -16,9 +16,10 @@ use crate::{
 /// bytes per label and series, at this many numbers.
 const COLUMN_NUMBERS: usize = 16 << 20;
 
-/// Checks every byte and every invariant of a table: that sections fill the file without a gap and match their checksums,
-/// that names, values, series and blocks are sorted, that postings and series agree, that references are in range and counts
-/// right. Reads the whole file: about a second per million series. Gives what the parts hold, added up.
+/// Checks every byte and every invariant of a table: that sections fill the file without a gap and match their
+/// checksums, that names, values, series and blocks are sorted, that postings and series agree, that references are in
+/// range and counts right. Reads the whole file: about a second per million series. Gives what the parts hold, added
+/// up.
 ///
 /// # Errors
 /// The first damage found.
@@ -75,7 +76,7 @@ fn check_sections(directory: &Directory, bytes: &Bytes, base: u64, start: u64) -
     Ok(position)
 }
 
-fn check_part(part: &Part) -> Result<PartStats> {
+pub(crate) fn check_part(part: &Part) -> Result<PartStats> {
     for name in 0..part.name_count() {
         let values = part.values_of(name)?;
         let mut last: Option<&[u8]> = None;

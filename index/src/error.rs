@@ -28,8 +28,8 @@ pub enum IndexError {
     },
     /// The file has a section that must be understood and is not.
     #[error(
-        "index table needs section kind {kind} at byte {offset}, which format version {FORMAT_VERSION} (the newest this \
-         build knows) does not have; the file declares version {version}; read it with a newer release"
+        "index table needs section kind {kind} at byte {offset}, which format version {FORMAT_VERSION} (the newest \
+         this build knows) does not have; the file declares version {version}; read it with a newer release"
     )]
     UnknownSection {
         /// The section's kind.

@@ -1,15 +1,16 @@
 //! The label index of the Narvi log store: from label matchers and a time range to block references.
 //!
-//! A *table* is one immutable file. It holds the names of the packs it refers to and *parts*, one per tenant; a part holds
-//! the tenant's label values, series, postings and block references. A flush writes one table with all its tenants and
-//! periods; compaction merges tables and splits them by tenant and period ([`merge`] with a [`MergeFilter`]).
+//! A *table* is one immutable file. It holds the names of the packs it refers to and *parts*, one per tenant; a part
+//! holds the tenant's label values, series, postings and block references. A flush writes one table with all its
+//! tenants and periods; compaction merges tables and splits them by tenant and period ([`merge`] with a
+//! [`MergeFilter`]).
 //!
-//! This crate takes bytes and gives bytes: a table is read from [`bytes::Bytes`], which may wrap a memory map, and opening
-//! it touches the footer and the file's directory only. It knows no file system, no object store and no chunk format.
-//! Everything read is untrusted: a damaged table gives an [`IndexError`] that names the section and offset, or wrong answers
-//! where a checksum was not looked at, and never a panic or an allocation beyond a small multiple of the file. Opening
-//! checks the checksums of directories and names; [`verify`] checks every byte and every invariant, and is meant to run
-//! once on a file that came over a network. The format: `FORMAT.md`.
+//! This crate takes bytes and gives bytes: a table is read from [`bytes::Bytes`], which may wrap a memory map, and
+//! opening it touches the footer and the file's directory only. It knows no file system, no object store and no chunk
+//! format. Everything read is untrusted: a damaged table gives an [`IndexError`] that names the section and offset, or
+//! wrong answers where a checksum was not looked at, and never a panic or an allocation beyond a small multiple of the
+//! file. Opening checks the checksums of directories and names; [`verify`] checks every byte and every invariant, and
+//! is meant to run once on a file that came over a network. The format: `FORMAT.md`.
 //!
 //! ```
 //! use narvi_index::{BlockRef, Table, TableBuilder};

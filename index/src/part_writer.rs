@@ -22,8 +22,8 @@ use crate::{
 const PAIRS_AT_ONCE: u64 = 8 << 20;
 const FLUSH_BYTES: usize = 1 << 16;
 
-/// Writes the sections of a part in the order values, blocks, series, postings, head: values and blocks, the large ones,
-/// go straight to the output; series, a few bytes each, stay in memory until the postings are made from them.
+/// Writes the sections of a part in the order values, blocks, series, postings, head: values and blocks, the large
+/// ones, go straight to the output; series, a few bytes each, stay in memory until the postings are made from them.
 pub(crate) struct PartWriter<'o, 'w, W> {
     out: &'o mut Output<'w, W>,
     start: u64,
@@ -98,8 +98,8 @@ impl<'o, 'w, W: io::Write> PartWriter<'o, 'w, W> {
         Ok(())
     }
 
-    /// Writes the next series; they come sorted. Blocks come sorted by time, at least one, with packs of the output and key
-    /// sets of `self.keys`.
+    /// Writes the next series; they come sorted. Blocks come sorted by time, at least one, with packs of the output and
+    /// key sets of `self.keys`.
     pub(crate) fn series(&mut self, pairs: &[Pair], blocks: &[BlockRef]) -> Result<()> {
         if self.values.is_none() {
             self.values = Some(self.out.end_section());
@@ -267,8 +267,8 @@ impl Inverted {
     }
 }
 
-/// Writes the postings of one label: data, then the table of entries, one per value and one for all series that have the
-/// label. Gives the bytes written.
+/// Writes the postings of one label: data, then the table of entries, one per value and one for all series that have
+/// the label. Gives the bytes written.
 fn write_label<W: io::Write>(out: &mut Output<'_, W>, counts: &[u32], label: Inverted) -> Result<u64> {
     let start = out.position();
     let mut data = Vec::new();

@@ -75,8 +75,8 @@ pub(crate) enum Posting<'a> {
 }
 
 impl<'a> Posting<'a> {
-    /// Reads the entry of a posting whose data begin at byte `data` and end before byte `end` of the section, of a part of
-    /// `series` series.
+    /// Reads the entry of a posting whose data begin at byte `data` and end before byte `end` of the section, of a part
+    /// of `series` series.
     pub(crate) fn read(section: &'a Section, entry: u32, data: usize, end: usize, series: u32) -> Result<Self> {
         if entry & SINGLE != 0 {
             let id = entry & !SINGLE;

@@ -1,5 +1,7 @@
 //! From matchers to series: cheapest matcher first, regular expressions over sorted values and not over series.
 
+use std::ops::Range;
+
 use narvi_types::{MatchOp, Matcher};
 use roaring::RoaringBitmap;
 
@@ -15,8 +17,8 @@ const IDS_AT_ONCE: usize = 1 << 20;
 impl Part {
     /// The series that pass every matcher; all series if there is none. A missing label has the value "".
     ///
-    /// An equality matcher costs a binary search over the label's values and decoding its posting; a regular expression is
-    /// asked about each value of its label once, or, where other matchers left few series, about theirs only.
+    /// An equality matcher costs a binary search over the label's values and decoding its posting; a regular expression
+    /// is asked about each value of its label once, or, where other matchers left few series, about theirs only.
     ///
     /// # Errors
     /// Damage in what was read.
@@ -74,16 +76,36 @@ impl Part {
                 Ok(if equal { step(0, cost, Action::With(posting)) } else { step(2, cost, Action::Without(posting)) })
             }
             (MatchOp::Regex | MatchOp::NotRegex, _) => {
-                let cost = u64::from(self.value_count(name)) * VALUE_COST;
-                Ok(step(3, cost, Action::Scan { passes_missing }))
+                let candidates = self.candidates(name, matcher)?;
+                let cost = candidates.iter().map(|range| range.len() as u64).sum::<u64>() * VALUE_COST;
+                Ok(step(3, cost, Action::Scan { candidates, passes_missing }))
             }
         }
+    }
+
+    /// The values of a label that a regular expression can match: those it lists, those with its literal prefix, or
+    /// all.
+    fn candidates(&self, name: usize, matcher: &Matcher) -> Result<Vec<Range<usize>>> {
+        let values = self.values_of(name)?;
+        let Some(regex) = matcher.regex() else { return Ok(Vec::new()) };
+        if let Some(listed) = regex.exact_set() {
+            // Sorted, as the values are: so are their places.
+            let mut places = Vec::new();
+            for value in listed {
+                places.extend(values.find(value.as_bytes())?.ok().map(|at| at..at + 1));
+            }
+            return Ok(places);
+        }
+        let prefix = regex.literal_prefix().as_bytes();
+        let start = values.partition_point(0, |value| value < prefix)?;
+        let end = values.partition_point(start, |value| value.starts_with(prefix))?;
+        Ok(std::iter::once(start..end).collect())
     }
 
     /// Narrows what was found so far by one step.
     fn apply(&self, step: &Step<'_>, found: Option<RoaringBitmap>) -> Result<RoaringBitmap> {
         let series = self.series_count();
-        match step.action {
+        match &step.action {
             Action::With(posting) => {
                 let with = posting.bitmap(series)?;
                 Ok(match found {
@@ -92,37 +114,45 @@ impl Part {
                 })
             }
             Action::Without(posting) => Ok(found.unwrap_or_else(|| self.all()) - posting.bitmap(series)?),
-            Action::Scan { passes_missing } => self.scan(step, passes_missing, found),
+            Action::Scan { candidates, passes_missing } => self.scan(step, candidates, *passes_missing, found),
         }
     }
 
-    /// Asks the matcher about every value of its label, then unites the postings of the smaller side: of the values that
-    /// pass or of those that do not. The values' postings share no series and make up those of the label, so either side
+    /// Asks the regular expression about its candidates, then unites the postings of the smaller side: of the values it
+    /// matches or of the others. The values' postings share no series and make up those of the label, so either side
     /// tells the other.
-    fn scan(&self, step: &Step<'_>, passes_missing: bool, found: Option<RoaringBitmap>) -> Result<RoaringBitmap> {
+    fn scan(
+        &self,
+        step: &Step<'_>,
+        candidates: &[Range<usize>],
+        passes_missing: bool,
+        found: Option<RoaringBitmap>,
+    ) -> Result<RoaringBitmap> {
         let values = self.values_of(step.name)?;
-        let (mut passing, mut failing) = (Vec::new(), Vec::new());
-        for (value, bytes) in values.iter(0..values.len()).enumerate() {
-            let passes = match (step.matcher.op(), step.matcher.regex()) {
-                (MatchOp::Regex, Some(regex)) => regex.is_match(bytes?),
-                (MatchOp::NotRegex, Some(regex)) => !regex.is_match(bytes?),
-                _ => step.matcher.matches(values.text(bytes?)?),
-            };
-            if passes { passing.push(value) } else { failing.push(value) }
-        }
-        let label = || self.posting(step.name, None)?.bitmap(self.series_count());
-        if passing.len() <= failing.len() {
-            let union = self.union(step.name, &passing, found.as_ref())?;
-            if !passes_missing {
-                return Ok(union);
+        let mut side = Vec::new();
+        for range in candidates {
+            for (value, bytes) in range.clone().zip(values.iter(range.clone())) {
+                let bytes = bytes?;
+                if step.matcher.regex().is_some_and(|regex| regex.is_match(bytes)) {
+                    side.push(value);
+                }
             }
-            return Ok((found.unwrap_or_else(|| self.all()) - label()?) | union);
         }
-        let union = self.union(step.name, &failing, found.as_ref())?;
-        match (passes_missing, found) {
-            (true, found) => Ok(found.unwrap_or_else(|| self.all()) - union),
-            (false, Some(found)) => Ok((found & label()?) - union),
-            (false, None) => Ok(label()? - union),
+        // Whether the matcher lets the values of that side pass, or the others.
+        let mut passes = step.matcher.op() == MatchOp::Regex;
+        if side.len() > values.len() / 2 {
+            let mut matched = side.into_iter().peekable();
+            side = (0..values.len()).filter(|value| matched.next_if_eq(value).is_none()).collect();
+            passes = !passes;
+        }
+        let union = self.union(step.name, &side, found.as_ref())?;
+        let label = || self.posting(step.name, None)?.bitmap(self.series_count());
+        match (passes, passes_missing, found) {
+            (true, false, _) => Ok(union),
+            (true, true, found) => Ok((found.unwrap_or_else(|| self.all()) - label()?) | union),
+            (false, true, found) => Ok(found.unwrap_or_else(|| self.all()) - union),
+            (false, false, Some(found)) => Ok((found & label()?) - union),
+            (false, false, None) => Ok(label()? - union),
         }
     }
 
@@ -188,14 +218,13 @@ struct Step<'a> {
     action: Action<'a>,
 }
 
-#[derive(Clone, Copy)]
 enum Action<'a> {
     /// Series in the posting pass.
     With(Posting<'a>),
     /// Series not in the posting pass.
     Without(Posting<'a>),
-    /// The matcher must be asked.
-    Scan { passes_missing: bool },
+    /// The regular expression must be asked about these values; it matches no other.
+    Scan { candidates: Vec<Range<usize>>, passes_missing: bool },
 }
 
 fn posting_cost(posting: &Posting<'_>) -> u64 {

@@ -64,6 +64,16 @@ impl<'a> Strings<'a> {
         Ok(Err(low))
     }
 
+    /// The first place from `start` on whose string fails the condition, which holds up to there and not after.
+    pub(crate) fn partition_point(&self, start: usize, holds: impl Fn(&[u8]) -> bool) -> Result<usize> {
+        let (mut low, mut high) = (start, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if holds(self.bytes(middle)?) { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
+    }
+
     /// The bytes of the strings in that range, in order.
     pub(crate) fn iter(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = Result<&'a [u8]>> + use<'a> {
         let this = *self;

@@ -31,7 +31,8 @@ struct Inner {
 }
 
 impl Table {
-    /// Opens a table. Reads header, footer, directory, and the lists of packs and tenants; nothing that grows with series.
+    /// Opens a table. Reads header, footer, directory, and the lists of packs and tenants; nothing that grows with
+    /// series.
     ///
     /// # Errors
     /// Not a table, a version or required section this build does not know, damage in what was read.

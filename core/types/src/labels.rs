@@ -28,6 +28,22 @@ impl Labels {
         Ok(Self(Pairs::new(pairs.into_iter().filter(|(_, v)| !v.is_empty()))?))
     }
 
+    /// Sorts and packs the pairs of a result series. Unlike [`Labels::from_pairs`] it keeps empty values: a parser may find
+    /// one, and Loki's answers show it. Such labels never name a stream.
+    ///
+    /// # Errors
+    /// As for [`Labels::from_pairs`].
+    pub fn from_result_pairs<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, PairError> {
+        let mut pairs: Vec<_> = pairs.into_iter().collect();
+        pairs.sort_unstable_by_key(|(name, _)| *name);
+        for (at, (name, _)) in pairs.iter().enumerate() {
+            if at > 0 && pairs[at - 1].0 == *name {
+                return Err(PairError::Duplicate((*name).to_owned()));
+            }
+        }
+        Ok(Self(Pairs::new(pairs)?))
+    }
+
     /// The pairs, sorted by name.
     pub fn iter(&self) -> crate::PairsIter<'_> {
         self.0.iter()

@@ -2,7 +2,7 @@
 //!
 //! Charter: this crate holds the words that the chunk codec, the label index and the LogQL evaluator must agree on, the
 //! Go-compatible regular expressions that matchers and line filters share, and the checked byte cursor that every
-//! format of ours is read with. It does no I/O, starts no thread, and depends on nothing of Narvi.
+//! format of ours is read with. It does no I/O, keeps no thread, and depends on nothing of Narvi.
 //!
 //! ```
 //! use narvi_types::{Labels, Matcher, MatchOp, Selector};

@@ -82,8 +82,8 @@ impl Matcher {
         match (self.op, &self.regex) {
             (MatchOp::Equal, _) => self.value == value,
             (MatchOp::NotEqual, _) => self.value != value,
-            (MatchOp::Regex, Some(regex)) => regex.is_match(value.as_bytes()),
-            (MatchOp::NotRegex, Some(regex)) => !regex.is_match(value.as_bytes()),
+            (MatchOp::Regex, Some(regex)) => regex.is_match_str(value),
+            (MatchOp::NotRegex, Some(regex)) => !regex.is_match_str(value),
             (MatchOp::Regex | MatchOp::NotRegex, None) => false,
         }
     }

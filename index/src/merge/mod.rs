@@ -74,10 +74,10 @@ pub struct MergeSummary {
     pub bytes: u64,
 }
 
-/// Merges tables: per tenant by labels, blocks sorted by time, identical blocks once. Packs are told apart by name; packs
-/// without a block left are not listed. Reads each input twice, in order, and streams: memory grows with the distinct
-/// label values of a tenant (some 10 bytes each, and up to 2 per input) and with series (some 15 bytes), not with blocks.
-/// Writes in pieces of at least 64 KiB and flushes `out`; syncing is the caller's.
+/// Merges tables: per tenant by labels, blocks sorted by time, identical blocks once. Packs are told apart by name;
+/// packs without a block left are not listed. Reads each input twice, in order, and streams: memory grows with the
+/// distinct label values of a tenant (some 15 bytes each, and up to 2 per input) and with series (some 25 bytes), not
+/// with blocks. Writes in pieces of at least 64 KiB and flushes `out`; syncing is the caller's.
 ///
 /// # Errors
 /// Damage in an input, more than a part can hold, the output fails.

@@ -1,4 +1,5 @@
-//! Merges the label names and values of many inputs, writes them, and keeps how each input's numbers map to the output's.
+//! Merges the label names and values of many inputs, writes them, and keeps how each input's numbers map to the
+//! output's.
 
 use std::{
     cmp::Reverse,

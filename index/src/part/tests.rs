@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use narvi_types::{Labels, MatchOp, Matcher, TimeRange};
 use proptest::{collection::vec, prelude::*, sample::Index};
+use roaring::RoaringBitmap;
 
 use super::Part;
-use crate::{BlockRef, Result, Table, TableBuilder, format::Kind};
+use crate::{BlockRef, Result, Table, TableBuilder, check::check_part, format::Kind};
 
 fn table() -> Table {
     let mut builder = TableBuilder::new();
@@ -34,17 +35,37 @@ fn read_all(part: &Part) -> Result<()> {
     for set in 0..4 {
         let _ = part.key_set(set);
     }
-    for (name, op, value) in [
+    for matcher in matchers() {
+        let name = matcher.name();
+        let _ = (part.label_values(name, Some(&all)), part.cardinality(name));
+        let _ = part.select(&[matcher]);
+    }
+    let _ = part.label_names(Some(&all));
+    Ok(())
+}
+
+fn matchers() -> Vec<Matcher> {
+    let matchers = [
         ("app", MatchOp::Equal, "app-1"),
         ("app", MatchOp::NotEqual, ""),
         ("pod", MatchOp::Regex, "pod-1.*"),
         ("pod", MatchOp::NotRegex, "pod-1.*"),
-    ] {
-        let _ = part.select(&[Matcher::new(name, op, value).expect("compiles")]);
-        let _ = (part.label_values(name, Some(&all)), part.cardinality(name));
+    ];
+    matchers.map(|(name, op, value)| Matcher::new(name, op, value).expect("compiles")).into()
+}
+
+/// A part that passed the full check answers from its postings what its series say.
+fn agrees(part: &Part) -> Result<bool> {
+    let all = part.select(&[])?;
+    let series = part.series(&all).collect::<Result<Vec<_>>>()?;
+    for matcher in matchers() {
+        let passes = |labels: &Labels| matcher.matches(labels.get(matcher.name()).unwrap_or(""));
+        let expected: RoaringBitmap = series.iter().filter(|(_, labels)| passes(labels)).map(|(id, _)| *id).collect();
+        if part.select(std::slice::from_ref(&matcher))? != expected {
+            return Ok(false);
+        }
     }
-    let _ = part.label_names(Some(&all));
-    Ok(())
+    Ok(true)
 }
 
 proptest! {
@@ -66,6 +87,7 @@ proptest! {
         section.crc = crc32fast::hash(&bytes[range]);
         if let Ok(part) = Part::open("t", &Bytes::from(bytes), &directory, table.packs().len()) {
             let _ = read_all(&part);
+            prop_assert!(check_part(&part).is_err() || agrees(&part)?);
         }
     }
 }

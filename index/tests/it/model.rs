@@ -133,8 +133,26 @@ pub(crate) fn matchers() -> impl Strategy<Value = Vec<Matcher>> {
     let name = proptest::sample::select(vec!["app", "b", "cluster", "dd", "none"]);
     let op = proptest::sample::select(vec![MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex]);
     let value = proptest::sample::select(vec![
-        "", "x", "xy", "x|y\n", ".*", ".+", "z1", "z1.*", "z[0-9]", "z[0-9]+|", "(x|)", "nope", ".", "x.*|.*1", "y.",
+        "",
+        "x",
+        "xy",
+        "x|y\n",
+        ".*",
+        ".+",
+        "z1",
+        "z1.*",
+        "z[0-9]",
+        "z[0-9]+|",
+        "(x|)",
+        "nope",
+        ".",
+        "x.*|.*1",
+        "y.",
         "[^x]*",
+        "z1|z2|x",
+        "z2[0-9]*",
+        "|x|z3",
+        "z(1|3).*|z2",
     ]);
     let matcher = (name, op, value).prop_map(|(name, op, value)| Matcher::new(name, op, value).expect("compiles"));
     vec(matcher, 0..5)

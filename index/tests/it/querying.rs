@@ -36,14 +36,17 @@ proptest! {
     }
 
     #[test]
-    fn selects_as_asking_every_stream_does(entries in entries(250), matchers in proptest::collection::vec(matchers(), 12)) {
+    fn selects_as_asking_every_stream_does(
+        entries in entries(250), matchers in proptest::collection::vec(matchers(), 12),
+    ) {
         let table = Table::open(build(&entries).into())?;
         let model = model::model(&entries);
         for (tenant, streams) in &model {
             let part = table.part(tenant)?.expect("listed");
             for matchers in &matchers {
                 let found = part.select(matchers)?;
-                let labels: Vec<Labels> = part.series(&found).map(|s| s.map(|(_, labels)| labels)).collect::<Result<_, _>>()?;
+                let labels = part.series(&found).map(|s| s.map(|(_, labels)| labels));
+                let labels = labels.collect::<Result<Vec<Labels>, _>>()?;
                 let expected = model::select(streams, matchers);
                 prop_assert_eq!(labels.iter().collect::<Vec<_>>(), expected.clone(), "{:?}", matchers);
                 check_labels(&part, &found, &expected)?;

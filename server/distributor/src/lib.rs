@@ -1,1 +1,17 @@
-//! Work in progress.
+//! What Loki's distributor does to a push before it is stored: labels are parsed and checked, the service is named, entries
+//! are checked against the tenant's limits, structured metadata is normalised, and each line's level is detected.
+//!
+//! Nothing here stores anything: [`Distributor::prepare`] takes what a protocol decoder found and gives what is to be stored,
+//! with the error that the client has to see for the rest.
+#![forbid(unsafe_code)]
+
+mod labels;
+mod level;
+mod metadata;
+mod prepare;
+mod service_name;
+mod window;
+
+pub use crate::labels::{LabelsError, parse_labels};
+pub use crate::level::Level;
+pub use crate::prepare::{Discard, DiscardReason, Distributor, Prepared, RawStream, StreamPart};

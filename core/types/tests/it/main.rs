@@ -1,0 +1,5 @@
+//! Integration tests of narvi-types.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod go_regex;

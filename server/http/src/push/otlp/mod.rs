@@ -1,0 +1,147 @@
+//! OTLP logs, as protobuf and as JSON: resources become streams, everything else structured metadata.
+
+mod json;
+mod model;
+mod value;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use narvi_distributor::RawStream;
+use narvi_types::{Entry, Metadata, Timestamp};
+use prost::Message;
+
+use self::model::{ExportLogsServiceRequest, KeyValue, LogRecord, Scope};
+use super::{Encoding, PushError, unpack};
+
+/// Resource attributes that become labels of the stream; Loki's default list.
+const INDEX_ATTRIBUTES: [&str; 18] = [
+    "service.name",
+    "service.namespace",
+    "service.instance.id",
+    "deployment.environment",
+    "deployment.environment.name",
+    "cloud.region",
+    "cloud.availability_zone",
+    "k8s.cluster.name",
+    "k8s.namespace.name",
+    "k8s.pod.name",
+    "k8s.container.name",
+    "container.name",
+    "k8s.replicaset.name",
+    "k8s.deployment.name",
+    "k8s.statefulset.name",
+    "k8s.daemonset.name",
+    "k8s.cronjob.name",
+    "k8s.job.name",
+];
+
+/// Decodes the body of a push. Records without any time get `now`.
+///
+/// # Errors
+/// The body cannot be decoded or is too large.
+pub fn decode(
+    content_type: Option<&str>,
+    content_encoding: Option<&str>,
+    body: Bytes,
+    limit_bytes: usize,
+    now: Timestamp,
+) -> Result<Vec<RawStream>, PushError> {
+    let kind = content_type.unwrap_or("");
+    let json = match kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase().as_str() {
+        "application/json" => true,
+        "application/x-protobuf" => false,
+        _ => return Err(PushError::bad(format!("content type: {kind} is not supported"))),
+    };
+    let body = unpack(Encoding::of_otlp(content_encoding)?, body, limit_bytes)?;
+    let request = if json { decode_json(&body)? } else { decode_proto(&body)? };
+    streams(request, now)
+}
+
+pub(crate) fn decode_proto(body: &[u8]) -> Result<ExportLogsServiceRequest, PushError> {
+    ExportLogsServiceRequest::decode(body)
+        .map_err(|error| PushError::bad(format!("unexpected EOF or bad field: {error}")))
+}
+
+pub(crate) fn decode_json(body: &[u8]) -> Result<ExportLogsServiceRequest, PushError> {
+    json::decode(body).map_err(|error| PushError::bad(error.to_string()))
+}
+
+/// The error body of OTLP: a protobuf `google.rpc.Status` with the message as its second field.
+pub fn status_body(message: &str) -> Vec<u8> {
+    model::Status { code: 0, message: message.to_owned() }.encode_to_vec()
+}
+
+fn streams(request: ExportLogsServiceRequest, now: Timestamp) -> Result<Vec<RawStream>, PushError> {
+    // Several resources with the same labels are one stream.
+    let mut streams: BTreeMap<Vec<(String, String)>, Vec<Entry>> = BTreeMap::new();
+    for resource_logs in request.resource_logs {
+        let resource = resource_logs.resource.unwrap_or_default();
+        let (mut labels, mut shared) = (Vec::new(), Vec::new());
+        for attribute in &resource.attributes {
+            let indexed = INDEX_ATTRIBUTES.contains(&attribute.key.as_str());
+            let target = if indexed { &mut labels } else { &mut shared };
+            value::flatten(&attribute.key, attribute.value.as_ref(), target);
+        }
+        for (name, _) in &mut labels {
+            *name = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "_");
+        }
+        labels.sort();
+        labels.dedup_by(|a, b| a.0 == b.0);
+        for scope_logs in resource_logs.scope_logs {
+            let mut pairs = shared.clone();
+            scope_pairs(&scope_logs.scope.unwrap_or_default(), &mut pairs);
+            for record in scope_logs.log_records {
+                let entry = entry(record, pairs.clone(), now)?;
+                streams.entry(labels.clone()).or_default().push(entry);
+            }
+        }
+    }
+    Ok(streams.into_iter().map(|(labels, entries)| RawStream { labels, entries }).collect())
+}
+
+fn scope_pairs(scope: &Scope, pairs: &mut Vec<(String, String)>) {
+    flatten_all(&scope.attributes, pairs);
+    push_text(pairs, "scope_name", &scope.name);
+    push_text(pairs, "scope_version", &scope.version);
+    push_number(pairs, "scope_dropped_attributes_count", u64::from(scope.dropped_attributes_count));
+}
+
+fn entry(record: LogRecord, mut pairs: Vec<(String, String)>, now: Timestamp) -> Result<Entry, PushError> {
+    flatten_all(&record.attributes, &mut pairs);
+    push_number(&mut pairs, "observed_timestamp", record.observed_time_unix_nano);
+    push_number(&mut pairs, "severity_number", u64::try_from(record.severity_number).unwrap_or(0));
+    push_text(&mut pairs, "severity_text", &record.severity_text);
+    push_number(&mut pairs, "dropped_attributes_count", u64::from(record.dropped_attributes_count));
+    push_number(&mut pairs, "flags", u64::from(record.flags));
+    push_text(&mut pairs, "trace_id", &value::hex(&record.trace_id));
+    push_text(&mut pairs, "span_id", &value::hex(&record.span_id));
+    let time = match (record.time_unix_nano, record.observed_time_unix_nano) {
+        (0, 0) => now,
+        (0, observed) => Timestamp::from_ns(observed as i64),
+        (time, _) => Timestamp::from_ns(time as i64),
+    };
+    let line = record.body.as_ref().map(value::text).unwrap_or_default();
+    let mut entry = Entry::new(time, line);
+    entry.metadata = Metadata::from_pairs(pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())))
+        .map_err(|error| PushError::bad(error.to_string()))?;
+    Ok(entry)
+}
+
+fn flatten_all(attributes: &[KeyValue], pairs: &mut Vec<(String, String)>) {
+    for attribute in attributes {
+        value::flatten(&attribute.key, attribute.value.as_ref(), pairs);
+    }
+}
+
+fn push_text(pairs: &mut Vec<(String, String)>, name: &str, value: &str) {
+    if !value.is_empty() {
+        pairs.push((name.to_owned(), value.to_owned()));
+    }
+}
+
+fn push_number(pairs: &mut Vec<(String, String)>, name: &str, value: u64) {
+    if value != 0 {
+        pairs.push((name.to_owned(), value.to_string()));
+    }
+}
