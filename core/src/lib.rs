@@ -1,1 +1,58 @@
-//! Work in progress.
+//! Narvi: an embeddable log store that answers LogQL.
+//!
+//! A [`Db`] keeps log lines in a data directory: pushes go into a write-ahead log and memory, flushes into compressed
+//! packs and an index, which may also lie in an object store. It is synchronous, cheap to clone and may be used from any
+//! thread; it needs no async runtime and may be used within one.
+//!
+//! ```
+//! use narvi::{Db, Entry, Labels, PushStream, Tenant, Timestamp};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let path = folder.path();
+//! let db = Db::open(path)?;
+//! let labels = Labels::from_pairs([("app", "api")])?;
+//! let entry = Entry::new(Timestamp::from_secs(1_700_000_000), "hello");
+//! db.push(&Tenant::default(), vec![PushStream::new(labels, vec![entry])])?.wait()?;
+//! db.flush()?;
+//! db.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What lies on disk is described in `FORMAT.md` of this crate (manifest, write-ahead log), of narvi-chunk (packs) and of
+//! narvi-index (tables). Features `aws`, `gcp` and `azure` add those stores to `object_store`; they change nothing else.
+#![deny(unsafe_code)]
+
+mod builder;
+mod clock;
+mod db;
+mod error;
+mod failpoint;
+mod head;
+mod manifest;
+mod mmap;
+mod query;
+mod read;
+mod settings;
+mod state;
+mod store;
+mod wal;
+mod writer;
+
+pub use narvi_chunk::{Compression, PackOptions};
+pub use narvi_logql as logql;
+pub use narvi_types::{
+    Direction, Entry, Labels, LabelsBuilder, MatchOp, Matcher, Metadata, PairError, Pairs, Selector, Tenant,
+    TenantError, TimeRange, Timestamp,
+};
+pub use object_store;
+
+pub use crate::builder::Builder;
+pub use crate::db::Db;
+pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::query::{DbQuery, MemoryUsage, Rows, Snapshot};
+pub use crate::read::StreamStats;
+pub use crate::settings::{FlushSettings, Settings, WalSettings, WalSync};
+pub use crate::store::{
+    Fault, FaultStore, LocalStore, MemoryStore, ObjectInfo, ObjectStoreAdapter, Store, StoreError, StoreErrorKind,
+};
+pub use crate::writer::{Ack, Dropped, OpenReport, PushStream, Subscription, TailBatch};

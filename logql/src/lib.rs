@@ -7,12 +7,18 @@
 pub mod ast;
 mod budget;
 mod error;
+mod eval;
+pub mod memory;
 mod pipeline;
 mod source;
 mod syntax;
 
 pub use crate::budget::{Budget, BudgetError, BudgetLimits, Charge};
 pub use crate::error::{Error, Position};
+pub use crate::eval::{
+    Answer, Data, Leaf, LeafScope, MAX_POINTS, Params, Partial, Plan, Query, ResultEntry, Row, RowSummary, Sample,
+    Series, Statistics, StreamResult, align_to_step, check_resolution, evaluate, evaluate_leaf, for_each_row,
+};
 pub use crate::pipeline::{LabelNeeds, Needs, Pipeline, RowOut, Runner, SeriesLabels, ValueNeeds};
 pub use crate::source::{
     Batch, Columns, Executor, Inline, Lines, MetadataColumn, NeedleGroup, Needles, Part, ScanRequest, Segment, Source,

@@ -21,6 +21,7 @@ mod matcher;
 mod pairs;
 mod quote;
 pub mod regex;
+mod tenant;
 mod time;
 pub mod wire;
 
@@ -29,4 +30,5 @@ pub use crate::labels::{Labels, LabelsBuilder};
 pub use crate::matcher::{MatchOp, Matcher, Selector};
 pub use crate::pairs::{MAX_NAME_BYTES, MAX_VALUE_BYTES, Metadata, PairError, Pairs, PairsIter};
 pub use crate::quote::go_quote;
+pub use crate::tenant::{MAX_TENANT_BYTES, Tenant, TenantError};
 pub use crate::time::{Direction, TimeRange, Timestamp};

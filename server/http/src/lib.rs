@@ -1,4 +1,16 @@
 //! Loki's HTTP API over a Narvi store: decoding of pushes, forms of parameters, encoding of answers, routes.
+//!
+//! Make an [`App`] over a [`narvi::Db`] and serve its router with any listener.
 #![forbid(unsafe_code)]
 
+mod app;
+mod encode;
+mod error;
+mod handlers;
+mod metrics;
+mod params;
 pub mod push;
+mod routes;
+mod tenant;
+
+pub use crate::app::{App, HttpSettings};

@@ -1,0 +1,147 @@
+//! The database: a writer and what queries need, over one data directory or one store.
+
+use std::{path::Path, sync::Arc};
+
+use narvi_types::{Selector, Tenant};
+
+use crate::{
+    Ack, Builder, OpenReport, PushStream, Result, Settings, Subscription,
+    read::{Packs, Tables},
+    state::{SharedState, State},
+    store::Store,
+    writer::{Background, Writer},
+};
+
+/// A log store. Cheap to clone; all clones are one database, which is shut down when the last one is dropped. All functions
+/// block, and may be called from any thread, also from inside an async task (which they then block).
+#[derive(Clone, Debug)]
+pub struct Db {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What all clones share. Dropping it closes the database.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    background: Background,
+    pub(crate) writer: Arc<Writer>,
+    packs: Arc<Packs>,
+    tables: Arc<Tables>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Whoever wants to know of errors calls `close`.
+        let _ = self.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) -> Result<()> {
+        self.writer.close_pushes();
+        self.background.stop();
+        self.writer.finish()
+    }
+}
+
+impl Db {
+    /// Opens the database in a folder, which is made if it does not exist. Rows that were acknowledged and not flushed are
+    /// read back from the write-ahead log.
+    ///
+    /// # Errors
+    /// [`Locked`](crate::ErrorKind::Locked) when another process has it open; [`Denied`](crate::ErrorKind::Denied);
+    /// [`Corrupt`](crate::ErrorKind::Corrupt) when the newest manifest is damaged.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::builder(path).open()
+    }
+
+    /// Starts to describe a database in a folder.
+    pub fn builder(path: impl AsRef<Path>) -> Builder {
+        Builder::new(path.as_ref())
+    }
+
+    pub(crate) fn new(writer: Arc<Writer>, background: Background) -> Self {
+        let packs = Arc::new(Packs::new(writer.store().clone()));
+        let tables = Arc::new(Tables::new(writer.store().clone()));
+        Self { inner: Arc::new(Inner { background, writer, packs, tables }) }
+    }
+
+    /// Adds lines. When it returns, all of them are in the write-ahead log and in the answers of queries that begin
+    /// thereafter, and survive the death of the process; what else they survive is told by [`Ack::wait`].
+    ///
+    /// Any time is accepted, and any order. A line that is there already, with the same time and structured metadata in
+    /// the same stream, is answered once. Costs a copy of each line into the log and one into memory.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::ErrorKind::Invalid): no labels, a line too long; nothing was added.
+    /// [`Busy`](crate::ErrorKind::Busy): flushing does not keep up. [`Full`](crate::ErrorKind::Full): no room for the log.
+    /// [`Poisoned`](crate::ErrorKind::Poisoned): a sync failed before. In these cases some lines may have been added when
+    /// there were more than 8 MiB; pushing them all again is right.
+    pub fn push(&self, tenant: &Tenant, streams: Vec<PushStream>) -> Result<Ack> {
+        self.inner.writer.push(tenant, streams)
+    }
+
+    /// Writes everything that was pushed before the call into packs and the index, and commits it. Returns when that
+    /// is done, after at least one attempt.
+    ///
+    /// # Errors
+    /// The store fails or is full. Nothing is lost; the flush is tried again in the background.
+    pub fn flush(&self) -> Result<()> {
+        self.inner.writer.flush()
+    }
+
+    /// Shuts the database down: stops the background threads, flushes if the settings say so, and syncs the write-ahead
+    /// log. Pushes by other clones are refused from then on; queries are not. The data directory is unlocked when the last
+    /// clone is dropped.
+    ///
+    /// # Errors
+    /// What could not be flushed or synced; it stays in the write-ahead log, if there is one.
+    pub fn close(&self) -> Result<()> {
+        self.inner.close()
+    }
+
+    /// Follows pushes to streams of a tenant, from now on. Entries wait in a bounded queue; those that do not fit are dropped
+    /// and counted.
+    pub fn subscribe(&self, tenant: &Tenant, selector: Selector) -> Subscription {
+        self.inner.writer.subscribe(tenant, selector)
+    }
+
+    /// What was read back from the write-ahead log when the database was opened, and what damage was found in it.
+    pub fn open_report(&self) -> OpenReport {
+        self.inner.writer.report()
+    }
+
+    /// Deletes files that no one can want any more: those of flushes that were never committed, and those that commits took
+    /// out, once [`Settings::garbage_grace_secs`] are over. Gives their number. Opening a database does it too.
+    ///
+    /// # Errors
+    /// The store fails; the rest is left for the next time.
+    pub fn collect_garbage(&self) -> Result<usize> {
+        self.inner.writer.collect_garbage()
+    }
+
+    /// The settings it was opened with.
+    pub fn settings(&self) -> &Settings {
+        self.inner.writer.settings()
+    }
+
+    /// What a query works on: taken once, it stays the same however long the query takes.
+    pub(crate) fn state(&self) -> Arc<State> {
+        self.shared_state().load()
+    }
+
+    pub(crate) fn shared_state(&self) -> &SharedState {
+        self.inner.writer.state()
+    }
+
+    pub(crate) fn packs(&self) -> &Arc<Packs> {
+        &self.inner.packs
+    }
+
+    pub(crate) fn tables(&self) -> &Arc<Tables> {
+        &self.inner.tables
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        self.inner.writer.store()
+    }
+}

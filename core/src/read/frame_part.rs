@@ -1,0 +1,200 @@
+//! The rows of one frame of a pack as a part of a query.
+
+use std::{cell::OnceCell, sync::Arc};
+
+use bytes::Bytes;
+use narvi_chunk::{ColumnKind, FrameReader};
+use narvi_logql::{Batch, Budget, Charge, Columns, Lines, MetadataColumn, Part, Segment, SourceError};
+use narvi_types::TimeRange;
+
+use super::{
+    chunk_error,
+    dead::repeated,
+    packs::{OpenPack, PackInput, Packs},
+    rows::{Content, StreamRows},
+    source_error,
+};
+
+/// The wanted blocks of one frame.
+#[derive(Debug)]
+pub(crate) struct FramePart {
+    pub(crate) packs: Arc<Packs>,
+    pub(crate) pack: Arc<str>,
+    pub(crate) frame: u32,
+    pub(crate) range: TimeRange,
+    pub(crate) columns: Columns,
+    /// By first row.
+    pub(crate) segments: Vec<Segment>,
+    /// For segments that are not exact, by index: the earlier places that share times with it.
+    pub(crate) earlier: Vec<(usize, Vec<StreamRows>)>,
+}
+
+impl Part for FramePart {
+    fn range(&self) -> TimeRange {
+        self.range
+    }
+
+    fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    fn open(&self, budget: &Budget) -> Result<Box<dyn Batch + '_>, SourceError> {
+        let open = self.packs.open(&self.pack).map_err(|error| source_error(&error))?;
+        let failed = |error| chunk_error(&open.key, &error);
+        let reader = FrameReader::new(&open.pack, self.frame, open.input.clone()).map_err(failed)?;
+        let rows = reader.info().rows;
+        // The index and the pack may disagree when one of them is damaged.
+        if self.segments.iter().any(|s| s.rows.end > rows) {
+            let message = format!(
+                "{} is damaged: frame {} has {rows} rows, the index refers to row {}",
+                open.key,
+                self.frame,
+                self.segments.iter().map(|s| s.rows.end).max().unwrap_or(0),
+            );
+            return Err(SourceError::Corrupt(message));
+        }
+        if open.input.is_remote() {
+            reader.prefetch(&wanted(self.columns)).map_err(failed)?;
+        }
+        let charge = budget.charge(0)?;
+        Ok(Box::new(FrameBatch {
+            part: self,
+            budget: budget.clone(),
+            charge: std::cell::RefCell::new(charge),
+            rows,
+            open,
+            reader,
+            timestamps: OnceCell::new(),
+            lengths: OnceCell::new(),
+            offsets: OnceCell::new(),
+            buffer: OnceCell::new(),
+            metadata: OnceCell::new(),
+            dead: OnceCell::new(),
+        }))
+    }
+}
+
+fn wanted(columns: Columns) -> Vec<ColumnKind> {
+    let mut kinds = Vec::new();
+    if columns.timestamps {
+        kinds.push(ColumnKind::Timestamps);
+    }
+    if columns.lengths || columns.lines {
+        kinds.push(ColumnKind::Lengths);
+    }
+    if columns.lines {
+        kinds.push(ColumnKind::Lines);
+    }
+    if columns.metadata {
+        kinds.push(ColumnKind::Metadata);
+    }
+    kinds
+}
+
+struct FrameBatch<'a> {
+    part: &'a FramePart,
+    budget: Budget,
+    charge: std::cell::RefCell<Charge>,
+    rows: u32,
+    open: Arc<OpenPack>,
+    reader: FrameReader<Arc<PackInput>>,
+    timestamps: OnceCell<Vec<i64>>,
+    lengths: OnceCell<Vec<u32>>,
+    offsets: OnceCell<Arc<[u32]>>,
+    buffer: OnceCell<Bytes>,
+    metadata: OnceCell<Option<MetadataColumn>>,
+    dead: OnceCell<Vec<u32>>,
+}
+
+/// `OnceCell::get_or_try_init`, which is not stable yet.
+fn init<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T, SourceError>) -> Result<&T, SourceError> {
+    if let Some(value) = cell.get() {
+        return Ok(value);
+    }
+    let value = make()?;
+    Ok(cell.get_or_init(|| value))
+}
+
+impl FrameBatch<'_> {
+    fn grow(&self, bytes: u64) -> Result<(), SourceError> {
+        Ok(self.charge.borrow_mut().grow(bytes)?)
+    }
+
+    fn failed(&self) -> impl Fn(narvi_chunk::ChunkError) -> SourceError + '_ {
+        |error| chunk_error(&self.open.key, &error)
+    }
+
+    fn offsets(&self) -> Result<&Arc<[u32]>, SourceError> {
+        init(&self.offsets, || {
+            self.grow(4 * u64::from(self.rows))?;
+            self.reader.offsets().map_err(self.failed())
+        })
+    }
+
+    fn find_dead(&self) -> Result<Vec<u32>, SourceError> {
+        let mut dead = Vec::new();
+        for (at, earlier) in &self.part.earlier {
+            let Some(segment) = self.part.segments.get(*at) else { continue };
+            let rows = segment.rows.clone();
+            let times = self.timestamps()?;
+            let own: Vec<_> = rows.filter_map(|row| Some((*times.get(row as usize)?, row))).collect();
+            let content = || {
+                let failed = self.failed();
+                Ok(Content::Block {
+                    buffer: self.reader.lines().map_err(&failed)?,
+                    offsets: self.reader.offsets().map_err(&failed)?,
+                    metadata: self.reader.metadata().map_err(&failed)?,
+                })
+            };
+            dead.extend(repeated(&own, &content, earlier, &self.part.packs)?);
+        }
+        dead.sort_unstable();
+        Ok(dead)
+    }
+}
+
+impl Batch for FrameBatch<'_> {
+    fn timestamps(&self) -> Result<&[i64], SourceError> {
+        Ok(init(&self.timestamps, || {
+            self.grow(8 * u64::from(self.rows))?;
+            self.reader.timestamps(0..self.rows).map_err(self.failed())
+        })?)
+    }
+
+    fn lengths(&self) -> Result<&[u32], SourceError> {
+        Ok(init(&self.lengths, || {
+            self.grow(4 * u64::from(self.rows))?;
+            self.reader.lengths(0..self.rows).map_err(self.failed())
+        })?)
+    }
+
+    fn lines(&self) -> Result<Lines<'_>, SourceError> {
+        let buffer = init(&self.buffer, || {
+            let bytes = u64::from(self.reader.info().line_bytes);
+            self.grow(bytes)?;
+            self.budget.read(bytes, u64::from(self.rows))?;
+            self.reader.lines().map_err(self.failed())
+        })?;
+        let lengths = self.lengths()?;
+        let offsets = self.offsets()?;
+        let starts = offsets.get(..lengths.len()).unwrap_or(&[]);
+        Ok(Lines { buffer, starts, lengths, contiguous: true })
+    }
+
+    fn metadata(&self) -> Result<Option<&MetadataColumn>, SourceError> {
+        let column = init(&self.metadata, || {
+            let Some(column) = self.reader.metadata().map_err(self.failed())? else { return Ok(None) };
+            let text: usize = column.sets.iter().map(|set| set.packed().len() + 24).sum();
+            self.grow(text as u64 + 4 * column.ids.len() as u64)?;
+            Ok(Some(MetadataColumn { sets: column.sets.clone(), ids: column.ids.clone() }))
+        })?;
+        Ok(column.as_ref())
+    }
+
+    fn dead_rows(&self) -> Result<&[u32], SourceError> {
+        if self.part.earlier.is_empty() {
+            return Ok(&[]);
+        }
+        Ok(init(&self.dead, || self.find_dead())?)
+    }
+}

@@ -1,0 +1,117 @@
+//! Questions about streams that read no rows: label names, values, series, counts.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
+
+use narvi_logql::Budget;
+use narvi_types::{Labels, Matcher, Selector, Tenant, TimeRange};
+
+use super::catalog::Catalog;
+use crate::{Result, head::Generation};
+
+/// Where one tenant's streams are looked up. Times are compared with those of blocks and heads, not of rows, as in Loki.
+pub(crate) struct LabelScan<'a> {
+    pub(crate) tenant: &'a Tenant,
+    pub(crate) catalog: &'a dyn Catalog,
+    pub(crate) generations: &'a [Arc<Generation>],
+    pub(crate) range: TimeRange,
+    pub(crate) budget: &'a Budget,
+}
+
+/// What the blocks and heads of some streams hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamStats {
+    /// Streams.
+    pub streams: u64,
+    /// Blocks, and heads of streams.
+    pub blocks: u64,
+    /// Rows.
+    pub entries: u64,
+    /// Bytes of their lines.
+    pub line_bytes: u64,
+}
+
+/// Bytes by stream.
+pub(crate) type Volume = BTreeMap<Labels, u64>;
+
+impl LabelScan<'_> {
+    /// Label names, sorted.
+    pub(crate) fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>> {
+        let mut names = BTreeSet::new();
+        for tenant in self.generations.iter().filter_map(|generation| generation.tenant(self.tenant)) {
+            tenant.label_names(matchers, &self.range, &mut names);
+        }
+        self.catalog.label_names(self.tenant, matchers, self.range, &mut names)?;
+        Ok(names.into_iter().collect())
+    }
+
+    /// Values of a label, sorted.
+    pub(crate) fn label_values(&self, name: &str, matchers: &[Matcher]) -> Result<Vec<String>> {
+        let mut values = BTreeSet::new();
+        for tenant in self.generations.iter().filter_map(|generation| generation.tenant(self.tenant)) {
+            tenant.label_values(name, matchers, &self.range, &mut values);
+        }
+        self.catalog.label_values(self.tenant, name, matchers, self.range, &mut values)?;
+        Ok(values.into_iter().collect())
+    }
+
+    /// The streams that one of the selectors selects, sorted; all streams without a selector.
+    pub(crate) fn series(&self, selectors: &[Selector]) -> Result<Vec<Labels>> {
+        let all = [Selector::default()];
+        let selectors = if selectors.is_empty() { &all[..] } else { selectors };
+        let mut series = HashSet::new();
+        for selector in selectors {
+            self.budget.check()?;
+            for generation in self.generations {
+                let heads = generation.select(self.tenant, selector.matchers(), &self.range);
+                series.extend(heads.iter().map(|head| head.labels().clone()));
+            }
+            series.extend(self.catalog.blocks(self.tenant, selector, self.range, self.budget)?.streams);
+        }
+        let mut series: Vec<_> = series.into_iter().collect();
+        series.sort_unstable();
+        Ok(series)
+    }
+
+    /// Counts of what the selected streams hold.
+    pub(crate) fn stats(&self, selector: &Selector) -> Result<StreamStats> {
+        let found = self.catalog.blocks(self.tenant, selector, self.range, self.budget)?;
+        let mut stats = StreamStats { blocks: found.blocks.len() as u64, ..StreamStats::default() };
+        for block in &found.blocks {
+            stats.entries += u64::from(block.block.rows);
+            stats.line_bytes += block.block.line_bytes;
+        }
+        let mut streams: HashSet<Labels> = found.streams.into_iter().collect();
+        for generation in self.generations {
+            for head in generation.select(self.tenant, selector.matchers(), &self.range) {
+                let snapshot = head.snapshot();
+                stats.blocks += 1;
+                stats.entries += snapshot.rows;
+                stats.line_bytes += snapshot.line_bytes;
+                streams.insert(head.labels().clone());
+            }
+        }
+        stats.streams = streams.len() as u64;
+        Ok(stats)
+    }
+
+    /// Bytes of lines by stream.
+    pub(crate) fn volume(&self, selector: &Selector) -> Result<Volume> {
+        let found = self.catalog.blocks(self.tenant, selector, self.range, self.budget)?;
+        let mut volume = Volume::new();
+        for block in &found.blocks {
+            if let Some(labels) = found.streams.get(block.stream as usize) {
+                *volume.entry(labels.clone()).or_default() += block.block.line_bytes;
+            }
+        }
+        for generation in self.generations {
+            for head in generation.select(self.tenant, selector.matchers(), &self.range) {
+                *volume.entry(head.labels().clone()).or_default() += head.snapshot().line_bytes;
+            }
+        }
+        Ok(volume)
+    }
+}

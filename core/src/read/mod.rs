@@ -1,0 +1,41 @@
+//! The read side: from matchers and a time range to batches of rows, over heads, index tables and packs.
+
+mod catalog;
+mod dead;
+mod executor;
+mod frame_part;
+mod head_part;
+mod meta;
+mod packs;
+mod rows;
+mod source;
+
+pub use self::meta::StreamStats;
+pub(crate) use self::{
+    catalog::{StoreCatalog, Tables},
+    executor::Threads,
+    meta::{LabelScan, Volume},
+    packs::Packs,
+    source::TenantSource,
+};
+
+use narvi_chunk::ChunkError;
+use narvi_logql::SourceError;
+
+use crate::{Error, ErrorKind};
+
+/// A damaged or unreadable pack as a source reports it; the query goes on without what is damaged.
+pub(crate) fn chunk_error(key: &str, error: &ChunkError) -> SourceError {
+    match error {
+        ChunkError::Io { .. } => SourceError::Unavailable(format!("cannot read {key}: {error}")),
+        error => SourceError::Corrupt(format!("{key} is damaged: {error}")),
+    }
+}
+
+/// The facade's error as a source reports it.
+pub(crate) fn source_error(error: &Error) -> SourceError {
+    match error.kind() {
+        ErrorKind::Corrupt => SourceError::Corrupt(error.to_string()),
+        _ => SourceError::Unavailable(error.to_string()),
+    }
+}

@@ -1,0 +1,131 @@
+//! Open packs: their directories, and how their bytes are reached.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+use narvi_chunk::{Pack, ReadAt};
+use quick_cache::sync::Cache;
+
+use crate::{
+    Error, ErrorKind, Result,
+    store::{Store, StoreErrorKind},
+};
+
+/// Packs kept open. Each costs its directory and, on a local store, a file handle.
+const OPEN_PACKS: usize = 512;
+
+/// Opens packs of a store and keeps them open.
+#[derive(Debug)]
+pub(crate) struct Packs {
+    store: Arc<dyn Store>,
+    open: Cache<Arc<str>, Arc<OpenPack>>,
+}
+
+/// A pack whose directory was read.
+#[derive(Debug)]
+pub(crate) struct OpenPack {
+    pub(crate) key: Arc<str>,
+    pub(crate) pack: Pack,
+    pub(crate) input: Arc<PackInput>,
+}
+
+impl Packs {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, open: Cache::new(OPEN_PACKS) }
+    }
+
+    /// The pack of that key, opened if it was not.
+    ///
+    /// # Errors
+    /// It does not exist, cannot be read, or is damaged.
+    pub(crate) fn open(&self, key: &Arc<str>) -> Result<Arc<OpenPack>> {
+        self.open.get_or_insert_with(key, || {
+            let input = Arc::new(PackInput::open(&self.store, key)?);
+            let pack = Pack::open(&input).map_err(|error| {
+                let kind = match error {
+                    narvi_chunk::ChunkError::Io { .. } => ErrorKind::Unavailable,
+                    _ => ErrorKind::Corrupt,
+                };
+                Error::new(kind, format!("cannot open pack {key}: {error}"))
+            })?;
+            Ok(Arc::new(OpenPack { key: key.clone(), pack, input }))
+        })
+    }
+}
+
+/// The bytes of one pack.
+#[derive(Debug)]
+pub(crate) enum PackInput {
+    /// A file of a local store: read in place, so that a truncated file gives an error and does not kill the process.
+    #[cfg(unix)]
+    File {
+        /// Open for reading.
+        file: std::fs::File,
+        /// Its size when it was opened.
+        bytes: u64,
+    },
+    /// An object of any other store.
+    Object {
+        /// The store.
+        store: Arc<dyn Store>,
+        /// The key.
+        key: Arc<str>,
+        /// Its size.
+        bytes: u64,
+    },
+}
+
+impl PackInput {
+    fn open(store: &Arc<dyn Store>, key: &Arc<str>) -> Result<Self> {
+        #[cfg(unix)]
+        if let Some(path) = store.local_path(key) {
+            let failed = |error| Error::io(format!("cannot open {}", path.display()), error);
+            let file = std::fs::File::open(&path).map_err(failed)?;
+            let bytes = file.metadata().map_err(failed)?.len();
+            return Ok(Self::File { file, bytes });
+        }
+        let bytes = store.size(key)?;
+        Ok(Self::Object { store: store.clone(), key: key.clone(), bytes })
+    }
+
+    /// Whether each read is a round trip, so that columns are better fetched together.
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self, Self::Object { .. })
+    }
+}
+
+impl ReadAt for PackInput {
+    fn read_at(&self, offset: u64, len: usize) -> io::Result<Bytes> {
+        match self {
+            #[cfg(unix)]
+            Self::File { file, bytes } => {
+                if offset.checked_add(len as u64).is_none_or(|end| end > *bytes) {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                let mut out = vec![0; len];
+                std::os::unix::fs::FileExt::read_exact_at(file, &mut out, offset)?;
+                Ok(out.into())
+            }
+            Self::Object { store, key, bytes } => {
+                let end = offset.checked_add(len as u64).filter(|end| end <= bytes);
+                let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
+                store.get_range(key, offset..end).map_err(|error| {
+                    let kind = match error.kind() {
+                        StoreErrorKind::NotFound => io::ErrorKind::NotFound,
+                        StoreErrorKind::OutOfRange => io::ErrorKind::UnexpectedEof,
+                        _ => io::ErrorKind::Other,
+                    };
+                    io::Error::new(kind, error.to_string())
+                })
+            }
+        }
+    }
+
+    fn size(&self) -> u64 {
+        match self {
+            #[cfg(unix)]
+            Self::File { bytes, .. } => *bytes,
+            Self::Object { bytes, .. } => *bytes,
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Settings of a database: plain data with defaults.
+
+/// How a database behaves. Everything that is a component (stores, for example) goes to the [`Builder`](crate::Builder).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain settings, made with `..Default::default()`")]
+pub struct Settings {
+    /// The write-ahead log.
+    pub wal: WalSettings,
+    /// When and how rows go from memory into files.
+    pub flush: FlushSettings,
+    /// Hours in a period of the index; blocks are cut at its ends. Must stay the same for the life of a store.
+    pub period_hours: u32,
+    /// The most bytes that one line may have, at most 64 MiB.
+    pub max_line_bytes: usize,
+    /// Whether [`Db::close`](crate::Db::close) flushes; otherwise the WAL is kept and replayed when the database is opened
+    /// again. A database without WAL always flushes.
+    pub flush_on_close: bool,
+    /// How long files that no manifest names, or that a commit took out, are kept for whoever still reads them.
+    pub garbage_grace_secs: u64,
+    /// How many entries wait for a slow tail before further ones are dropped.
+    pub tail_queue_entries: usize,
+    /// On how many threads one query runs.
+    pub query_threads: usize,
+}
+
+/// The write-ahead log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain settings, made with `..Default::default()`")]
+pub struct WalSettings {
+    /// Whether there is one. Without it, rows that are not flushed are lost when the process ends.
+    pub enabled: bool,
+    /// What an acknowledgement promises.
+    pub sync: WalSync,
+    /// How often the WAL is synced with [`WalSync::Interval`].
+    pub sync_interval_ms: u64,
+    /// Bytes of one segment after which a flush begins.
+    pub segment_bytes: u64,
+}
+
+/// What an acknowledged push survives. The death of the process in every case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "complete by nature")]
+pub enum WalSync {
+    /// Loss of power: [`Ack::wait`](crate::Ack::wait) returns once the disk has the rows. Pushes that wait share a sync.
+    Always,
+    /// Loss of power, but for the last interval.
+    #[default]
+    Interval,
+    /// Loss of power, but for what the operating system has not written by itself.
+    Never,
+}
+
+/// When and how rows go from memory into files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain settings, made with `..Default::default()`")]
+pub struct FlushSettings {
+    /// Bytes of memory that a generation takes when it is flushed.
+    pub generation_bytes: u64,
+    /// Seconds after its first row that a generation is flushed.
+    pub max_age_secs: u64,
+    /// Seconds after its last row that a generation is flushed.
+    pub idle_secs: u64,
+    /// Bytes of memory that may wait to be flushed. Pushes beyond it wait.
+    pub max_waiting_bytes: u64,
+    /// How long such a push waits before it is refused as [`ErrorKind::Busy`](crate::ErrorKind::Busy).
+    pub push_timeout_ms: u64,
+    /// The pause after a failed flush; it doubles up to the longest.
+    pub retry_min_ms: u64,
+    /// The longest pause after a failed flush.
+    pub retry_max_ms: u64,
+    /// Bytes of a pack after which the next one is begun.
+    pub pack_bytes: u64,
+    /// How packs are written.
+    pub pack: narvi_chunk::PackOptions,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            wal: WalSettings::default(),
+            flush: FlushSettings::default(),
+            period_hours: 24,
+            max_line_bytes: 16 << 20,
+            flush_on_close: false,
+            garbage_grace_secs: 3600,
+            tail_queue_entries: 10_000,
+            query_threads: std::thread::available_parallelism().map_or(2, usize::from),
+        }
+    }
+}
+
+impl Default for WalSettings {
+    fn default() -> Self {
+        Self { enabled: true, sync: WalSync::default(), sync_interval_ms: 1000, segment_bytes: 96 << 20 }
+    }
+}
+
+impl Default for FlushSettings {
+    fn default() -> Self {
+        Self {
+            generation_bytes: 64 << 20,
+            max_age_secs: 3600,
+            idle_secs: 1800,
+            max_waiting_bytes: 96 << 20,
+            push_timeout_ms: 30_000,
+            retry_min_ms: 500,
+            retry_max_ms: 60_000,
+            pack_bytes: 256 << 20,
+            pack: narvi_chunk::PackOptions::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// The length of a period in nanoseconds.
+    pub(crate) fn period_ns(&self) -> i64 {
+        i64::from(self.period_hours.max(1)) * 3_600_000_000_000
+    }
+}

@@ -1,0 +1,16 @@
+//! The write-ahead log: one segment file per generation, in the data directory. `FORMAT.md` describes the bytes.
+
+mod folder;
+mod record;
+mod replay;
+mod segment;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::{
+    folder::Wal,
+    record::{RecordBuilder, StreamRows},
+    replay::replay,
+    segment::{Poison, Segment},
+};

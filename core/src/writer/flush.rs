@@ -1,0 +1,148 @@
+//! A flush: freezes generations, writes their rows into packs and one table, commits, and lets the WAL go.
+
+use std::sync::Arc;
+
+use super::{Active, Writer, output};
+use crate::{Error, Result, head::Generation, manifest::Delta, state::State};
+
+/// What flushes leave for the next one.
+#[derive(Debug, Default)]
+pub(crate) struct Flushing {
+    /// A commit whose answer was an error: it may have taken place. Its files are written, so it is tried again as it is.
+    pending: Option<Pending>,
+    last_error: Option<Error>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    delta: Delta,
+    /// The newest generation whose rows it holds.
+    generation: u64,
+}
+
+impl Flushing {
+    /// The files that a commit to be tried again names.
+    pub(super) fn pending_keys(&self) -> impl Iterator<Item = &str> {
+        let files = self.pending.iter().flat_map(|p| p.delta.add_packs.iter().chain(&p.delta.add_tables));
+        files.map(|file| file.key.as_str())
+    }
+}
+
+impl Writer {
+    /// Writes everything that was pushed before the call into files.
+    pub(crate) fn flush(&self) -> Result<()> {
+        let mut flushing = self.flushing.lock();
+        // Without room for a new segment, what is frozen can still be flushed, which makes room.
+        let rotated = self.rotate(|writer| !writer.active.read().generation.is_empty());
+        let flushed = self.try_flush_frozen(&mut flushing).and(rotated);
+        flushing.last_error = flushed.as_ref().err().cloned();
+        flushed
+    }
+
+    /// The error of the last flush, unless one has succeeded since; nothing while one runs.
+    pub(crate) fn last_flush_error(&self) -> Option<Error> {
+        self.flushing.try_lock()?.last_error.clone()
+    }
+
+    pub(crate) fn active_is_full(&self) -> bool {
+        let active = self.active.read();
+        active.generation.stats().memory_bytes >= self.settings.flush.generation_bytes
+            || active.segment.as_ref().is_some_and(|segment| segment.bytes() >= self.settings.wal.segment_bytes)
+    }
+
+    /// Freezes the active generation if it is wanted: later pushes go to a new one with a segment of its own. A push goes to
+    /// exactly one of them.
+    pub(crate) fn rotate(&self, wanted: impl FnOnce(&Self) -> bool) -> Result<()> {
+        let _rotating = self.rotating.lock();
+        if !wanted(self) {
+            return Ok(());
+        }
+        let id = self.active.read().generation.id() + 1;
+        self.failpoints.hit("rotate.begin")?;
+        let segment = match &self.wal {
+            Some(wal) => {
+                // A rotation that failed half-way may have left one without records.
+                wal.remove(id)?;
+                Some(Arc::new(wal.create(id)?))
+            }
+            None => None,
+        };
+        self.failpoints.hit("rotate.created")?;
+        let generation = Arc::new(Generation::new(id));
+        let mut active = self.active.write();
+        self.state.update(|state| {
+            let mut generations = state.generations.clone();
+            generations.push(generation.clone());
+            State { manifest: state.manifest.clone(), generations }
+        });
+        let before = std::mem::replace(&mut *active, Active { generation, segment });
+        if let Some(segment) = before.segment {
+            self.frozen.lock().push((before.generation.id(), segment));
+        }
+        Ok(())
+    }
+
+    /// Writes all frozen generations into files.
+    pub(super) fn try_flush_frozen(&self, flushing: &mut Flushing) -> Result<()> {
+        if let Some(pending) = flushing.pending.take() {
+            self.commit(flushing, pending)?;
+        }
+        let mut generations = self.state.load().generations.clone();
+        let active = self.active.read().generation.id();
+        generations.retain(|generation| generation.id() < active);
+        let Some(newest) = generations.last().map(|generation| generation.id()) else { return Ok(()) };
+        self.failpoints.hit("flush.begin")?;
+        let mut delta = Delta { covered: Some((self.id, newest)), at_ms: self.clock.now_ms(), ..Delta::default() };
+        if generations.iter().any(|generation| !generation.is_empty()) {
+            let output = output::write(self, newest, &generations)?;
+            delta.add_packs = output.packs.into_iter().map(Arc::new).collect();
+            delta.add_tables = output.tables.into_iter().map(Arc::new).collect();
+        }
+        drop(generations);
+        self.commit(flushing, Pending { delta, generation: newest })
+    }
+
+    /// Commits, and in one step with it lets queries see the files instead of the generations.
+    fn commit(&self, flushing: &mut Flushing, pending: Pending) -> Result<()> {
+        if let Err(error) = self.failpoints.hit("flush.commit") {
+            flushing.pending = Some(pending);
+            return Err(error);
+        }
+        let base = self.state.load().manifest.clone();
+        let manifest = match self.manifests.commit(&base, &pending.delta) {
+            Ok(manifest) => manifest,
+            Err(error) => {
+                flushing.pending = Some(pending);
+                return Err(error);
+            }
+        };
+        if let Err(error) = self.failpoints.hit("flush.committed") {
+            flushing.pending = Some(pending);
+            return Err(error);
+        }
+        let covered = pending.generation;
+        self.state.update(|state| {
+            let generations = state.generations.iter().filter(|g| g.id() > covered).cloned().collect();
+            State { manifest, generations }
+        });
+        self.tell_relieved();
+        self.failpoints.hit("flush.swapped")?;
+        self.release_wal(covered)
+    }
+
+    /// Removes the segments of generations that are in files.
+    fn release_wal(&self, covered: u64) -> Result<()> {
+        let Some(wal) = &self.wal else { return Ok(()) };
+        self.frozen.lock().retain(|(generation, _)| *generation > covered);
+        let damaged = std::mem::take(&mut *self.damaged.lock());
+        for generation in wal.generations()?.into_iter().filter(|generation| *generation <= covered) {
+            if damaged.contains(&generation) {
+                wal.put_aside(generation)?;
+            } else {
+                wal.remove(generation)?;
+            }
+            self.failpoints.hit("flush.wal_removed")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,277 @@
+//! The tree above the leaves: from partials to the answer.
+
+use std::collections::HashMap;
+
+use narvi_types::{Labels, Timestamp};
+
+use super::{
+    answer::{Answer, Data, ResultEntry, Sample, Series, StreamResult},
+    binary::binary,
+    params::Params,
+    partial::{Body, Partial, Statistics, add_warnings},
+    plan::{LeafPlan, Node, Plan, Root},
+    rows::Rows,
+    vector::{aggregate, label_replace},
+    windows::PointList,
+};
+use crate::{Budget, Error};
+
+/// A series while it is computed with.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SeriesPoints {
+    pub(crate) labels: Labels,
+    /// Never empty.
+    pub(crate) points: PointList,
+}
+
+/// What a node of the tree gives.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    /// A number, the same at all instants.
+    Scalar(f64),
+    /// Series, sorted by labels where nothing has sorted them otherwise.
+    Series(Vec<SeriesPoints>),
+}
+
+impl Plan {
+    /// Puts partials together, in the order given: all those of its leaves, or of leaves that share out their rows. What
+    /// a leaf without any partial would have given is nothing.
+    ///
+    /// # Errors
+    /// A sample with `__error__`, series that match more than once, too many series, a partial of another plan, or the
+    /// budget is used up.
+    pub fn merge(&self, partials: Vec<Partial>, budget: &Budget) -> Result<Answer, Error> {
+        let mut leaves: HashMap<u32, Partial> = HashMap::new();
+        for partial in partials {
+            let leaf = self.leaf_plan(partial.leaf).ok_or_else(|| {
+                Error::Evaluation(format!("a partial result of leaf {}, which the plan does not have", partial.leaf))
+            })?;
+            match leaves.remove(&partial.leaf) {
+                None => {
+                    leaves.insert(partial.leaf, partial);
+                }
+                Some(mut own) => {
+                    own.merge(partial, leaf)?;
+                    leaves.insert(own.leaf, own);
+                }
+            }
+        }
+        let mut statistics = Statistics::default();
+        let mut warnings = Vec::new();
+        let mut numbers: Vec<_> = leaves.keys().copied().collect();
+        numbers.sort_unstable();
+        for partial in numbers.iter().filter_map(|number| leaves.get(number)) {
+            statistics.add(&partial.statistics);
+            add_warnings(&mut warnings, partial.warnings.clone());
+        }
+        if let Some(error) = leaves.values().filter_map(|partial| partial.error.as_ref()).min() {
+            return Err(Error::Pipeline(error.text.clone()));
+        }
+        let data = match &self.root {
+            Root::Logs => {
+                let rows = leaves.remove(&0).map(|partial| match partial.body {
+                    Body::Rows(rows) => rows,
+                    _ => Rows::default(),
+                });
+                Data::Streams(streams(rows.unwrap_or_default(), &self.params))
+            }
+            Root::Metric { node, scalar, sorted } => {
+                let mut tree = Tree { plan: self, leaves: &leaves, budget, warnings: Vec::new() };
+                let value = tree.value(node)?;
+                add_warnings(&mut warnings, tree.warnings);
+                self.data(value, *scalar, *sorted)
+            }
+        };
+        Ok(Answer { data, warnings, statistics })
+    }
+
+    fn data(&self, value: Value, scalar: bool, sorted: bool) -> Data {
+        let time_ms = |instant: u32| {
+            let step = i128::from(self.params.step_ns) * i128::from(instant);
+            i64::try_from((i128::from(self.start_ns) + step) / 1_000_000).unwrap_or(i64::MAX)
+        };
+        if let (Value::Scalar(value), true, true) = (&value, scalar, self.params.instant) {
+            return Data::Scalar { time_ms: time_ms(0), value: *value };
+        }
+        let mut series = self.series(value);
+        if !(self.params.instant && sorted) {
+            series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        }
+        if self.params.instant {
+            let sample = |one: SeriesPoints| {
+                let SeriesPoints { labels, points } = one;
+                points.into_iter().map(move |(at, value)| Sample {
+                    labels: labels.clone(),
+                    time_ms: time_ms(at),
+                    value,
+                })
+            };
+            return Data::Vector(series.into_iter().flat_map(sample).collect());
+        }
+        let mut out: Vec<SeriesPoints> = Vec::with_capacity(series.len());
+        for one in series {
+            match out.last_mut().filter(|last| last.labels == one.labels) {
+                // `or` and `label_replace` may give the same labels from several series.
+                Some(last) => {
+                    last.points.extend(one.points);
+                    last.points.sort_by_key(|(at, _)| *at);
+                }
+                None => out.push(one),
+            }
+        }
+        let finish = |one: SeriesPoints| Series {
+            labels: one.labels,
+            points: one.points.into_iter().map(|(at, value)| (time_ms(at), value)).collect(),
+        };
+        Data::Matrix(out.into_iter().map(finish).collect())
+    }
+
+    /// A bare number becomes one series without labels.
+    fn series(&self, value: Value) -> Vec<SeriesPoints> {
+        match value {
+            Value::Series(series) => series,
+            Value::Scalar(value) => self.constant(value),
+        }
+    }
+
+    fn constant(&self, value: f64) -> Vec<SeriesPoints> {
+        let points = (0..self.steps as u32).map(|at| (at, value)).collect();
+        vec![SeriesPoints { labels: Labels::default(), points }]
+    }
+}
+
+struct Tree<'a> {
+    plan: &'a Plan,
+    leaves: &'a HashMap<u32, Partial>,
+    budget: &'a Budget,
+    warnings: Vec<String>,
+}
+
+impl Tree<'_> {
+    fn value(&mut self, node: &Node) -> Result<Value, Error> {
+        self.budget.check()?;
+        match node {
+            Node::Scalar(value) => Ok(Value::Scalar(*value)),
+            Node::Constant(value) => Ok(Value::Series(self.plan.constant(*value))),
+            Node::Leaf(number) => self.leaf(*number).map(Value::Series),
+            Node::Absent(number, labels) => {
+                let there = self.leaf(*number)?;
+                let there = there.first().map(|one| one.points.as_slice()).unwrap_or_default();
+                let absent = |at: &u32| there.binary_search_by_key(at, |(at, _)| *at).is_err();
+                let points: PointList = (0..self.plan.steps as u32).filter(absent).map(|at| (at, 1.0)).collect();
+                let series = SeriesPoints { labels: labels.clone(), points };
+                Ok(Value::Series(if series.points.is_empty() { Vec::new() } else { vec![series] }))
+            }
+            Node::Vector { op, parameter, grouping, inner } => {
+                let inner = self.value(inner)?;
+                let series = self.plan.series(inner);
+                let instant = self.plan.params.instant;
+                aggregate(*op, *parameter, grouping, series, self.plan.steps, instant).map(Value::Series)
+            }
+            Node::Binary { op, modifier, left, right } => {
+                let (left, right) = (self.value(left)?, self.value(right)?);
+                binary(*op, modifier, left, right)
+            }
+            Node::LabelReplace { inner, destination, replacement, source, regex } => {
+                let inner = self.value(inner)?;
+                let mut series = self.plan.series(inner);
+                label_replace(&mut series, destination, replacement, source, regex)?;
+                Ok(Value::Series(series))
+            }
+            Node::Variants(nodes) => {
+                let mut all = Vec::new();
+                for (number, node) in nodes.iter().enumerate() {
+                    let value = self.value(node)?;
+                    for one in self.plan.series(value) {
+                        let number = number.to_string();
+                        let own = one.labels.iter().filter(|(name, _)| *name != "__variant__");
+                        let labels = Labels::from_result_pairs(own.chain([("__variant__", number.as_str())]))
+                            .map_err(|e| Error::Evaluation(e.to_string()))?;
+                        all.push(SeriesPoints { labels, points: one.points });
+                    }
+                }
+                Ok(Value::Series(all))
+            }
+            Node::Checked(inner) => {
+                let value = self.value(inner)?;
+                self.checked(value)
+            }
+        }
+    }
+
+    /// The series of a leaf, sorted by labels.
+    fn leaf(&self, number: u32) -> Result<Vec<SeriesPoints>, Error> {
+        let (Some(partial), Some(LeafPlan::Metric(plan))) = (self.leaves.get(&number), self.plan.leaf_plan(number))
+        else {
+            return Ok(Vec::new());
+        };
+        let points = partial.body.points(plan);
+        let mut series: Vec<_> = points
+            .into_iter()
+            .filter(|(_, points)| !points.is_empty())
+            .map(|(labels, points)| SeriesPoints { labels, points })
+            .collect();
+        let bytes: usize = series.iter().map(|one| one.points.len() * size_of::<(u32, f64)>()).sum();
+        // Given back at once: this only asks whether there is room for them, and from here on they become fewer.
+        self.budget.charge(bytes as u64)?;
+        series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(series)
+    }
+
+    fn checked(&mut self, value: Value) -> Result<Value, Error> {
+        let limit = self.plan.params.max_series.unwrap_or(usize::MAX);
+        let Value::Series(mut series) = value else { return Ok(value) };
+        if series.len() > limit {
+            if !self.plan.params.partial_series {
+                return Err(Error::SeriesLimit(limit));
+            }
+            series.truncate(limit);
+            let text =
+                format!("maximum number of series ({limit}) reached for a single query; returning partial results");
+            add_warnings(&mut self.warnings, vec![text]);
+        }
+        Ok(Value::Series(series))
+    }
+}
+
+/// Rows by the labels of their streams, after thinning out.
+fn streams(rows: Rows, params: &Params) -> Vec<StreamResult> {
+    let mut by_labels: HashMap<&Labels, usize> = HashMap::new();
+    let mut streams: Vec<StreamResult> = Vec::new();
+    let mut thin = Thin::new(params.interval_ns);
+    for row in rows.rows {
+        let Some(shared) = rows.labels.get(row.labels as usize) else { continue };
+        if !thin.keeps(row.ts) {
+            continue;
+        }
+        let at = *by_labels.entry(&shared.labels).or_insert_with(|| {
+            streams.push(StreamResult { labels: shared.labels.clone(), entries: Vec::new() });
+            streams.len() - 1
+        });
+        let (structured, parsed) = (shared.structured.clone(), shared.parsed.clone());
+        streams[at].entries.push(ResultEntry { ts: row.ts, line: row.line, structured, parsed });
+    }
+    streams.sort_by_cached_key(|stream| stream.labels.to_string());
+    streams
+}
+
+/// Leaves out rows that follow the last one kept too soon.
+pub(crate) struct Thin {
+    interval_ns: i64,
+    last: Option<Timestamp>,
+}
+
+impl Thin {
+    pub(crate) fn new(interval_ns: i64) -> Self {
+        Self { interval_ns, last: None }
+    }
+
+    pub(crate) fn keeps(&mut self, ts: i64) -> bool {
+        let far = |last: Timestamp| last.as_ns().abs_diff(ts) >= self.interval_ns.unsigned_abs();
+        let keeps = self.interval_ns <= 0 || self.last.is_none_or(far);
+        if keeps {
+            self.last = Some(Timestamp::from_ns(ts));
+        }
+        keeps
+    }
+}

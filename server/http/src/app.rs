@@ -1,0 +1,147 @@
+//! What the handlers of one server share, and how they reach the store.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::http::StatusCode;
+use narvi::{
+    Db, Timestamp,
+    logql::{Budget, BudgetLimits},
+};
+use narvi_config::Limits;
+use narvi_distributor::Distributor;
+use tokio::sync::Semaphore;
+
+use crate::{error::ApiError, metrics::Metrics};
+
+/// How a server behaves. Plain data.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "plain settings, made with `..Default::default()`")]
+pub struct HttpSettings {
+    /// Whether requests name their tenant; without, all is of the tenant `fake`.
+    pub auth_enabled: bool,
+    /// What tenants may push and ask.
+    pub limits: Limits,
+    /// Largest push body as received, in bytes.
+    pub max_body_bytes: usize,
+    /// Largest push body when decompressed, in bytes.
+    pub max_decompressed_bytes: usize,
+    /// Largest form body, in bytes.
+    pub max_form_bytes: usize,
+    /// How many queries run at once; others wait.
+    pub concurrent_queries: usize,
+    /// How many queries may wait before further ones are refused.
+    pub waiting_queries: usize,
+    /// Memory that one query may hold, in bytes.
+    pub query_memory_bytes: u64,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            auth_enabled: false,
+            limits: Limits::default(),
+            max_body_bytes: 100 << 20,
+            max_decompressed_bytes: 1 << 30,
+            max_form_bytes: 10 << 20,
+            concurrent_queries: 4,
+            waiting_queries: 2048,
+            query_memory_bytes: 1 << 30,
+        }
+    }
+}
+
+/// A server over a store: make one, then ask it for its [`router`](App::router).
+#[derive(Debug)]
+pub struct App {
+    pub(crate) db: Db,
+    pub(crate) settings: HttpSettings,
+    pub(crate) distributor: Distributor,
+    pub(crate) metrics: Metrics,
+    running: Semaphore,
+    ready: AtomicBool,
+    started: Instant,
+}
+
+impl App {
+    /// Makes a server that is not ready yet; see [`App::set_ready`].
+    pub fn new(db: Db, settings: HttpSettings) -> Arc<Self> {
+        let running = Semaphore::new(settings.concurrent_queries.max(1));
+        Arc::new(Self {
+            db,
+            settings,
+            distributor: Distributor::new(),
+            metrics: Metrics::new(),
+            running,
+            ready: AtomicBool::new(false),
+            started: Instant::now(),
+        })
+    }
+
+    /// Says on `/ready` whether requests should be sent here.
+    pub fn set_ready(&self, ready: bool) {
+        self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_system(std::time::SystemTime::now())
+    }
+
+    /// A budget with the limits of a query.
+    pub(crate) fn budget(&self) -> Budget {
+        let limits = &self.settings.limits;
+        let mut budget = BudgetLimits::default();
+        budget.memory_bytes = Some(self.settings.query_memory_bytes);
+        budget.series = (limits.max_query_series > 0).then_some(limits.max_query_series);
+        budget.read_bytes = (limits.max_query_bytes_read > 0).then_some(limits.max_query_bytes_read);
+        budget.time = (!limits.query_timeout.is_zero()).then_some(limits.query_timeout);
+        Budget::new(budget)
+    }
+
+    /// Runs blocking work on the store. When the client goes away and the handler is dropped, the budget is cancelled,
+    /// which ends the work.
+    pub(crate) async fn ask<T: Send + 'static>(
+        self: &Arc<Self>,
+        budget: Budget,
+        work: impl FnOnce(&Self, &Budget) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<(T, Duration), ApiError> {
+        let arrived = Instant::now();
+        if self.running.available_permits() == 0 && Arc::strong_count(self) > self.settings.waiting_queries {
+            return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too many outstanding requests"));
+        }
+        let permit = self.running.acquire().await.map_err(|_| ApiError::internal("the server is shutting down"))?;
+        let waited = arrived.elapsed();
+        let cancel = CancelOnDrop(budget.clone());
+        let app = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&app, &budget)).await;
+        drop((permit, cancel));
+        match done {
+            Ok(answer) => answer.map(|answer| (answer, waited)),
+            Err(_) => {
+                self.metrics.panicked();
+                Err(ApiError::internal("the query failed unexpectedly; the server's log says more"))
+            }
+        }
+    }
+}
+
+struct CancelOnDrop(Budget);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}

@@ -1,0 +1,153 @@
+//! `query` and `query_range`.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use narvi::logql::{self, Params, Query, ast::Expr};
+use narvi_config::Limits;
+
+use super::{Asked, json};
+use crate::{
+    App,
+    encode::{self, Timing},
+    error::ApiError,
+    params::{go_duration, print_prometheus_duration},
+};
+
+/// The header by which a client asks for the categories of labels.
+const ENCODING_FLAGS: &str = "X-Loki-Response-Encoding-Flags";
+
+fn categorize(asked: &Asked) -> bool {
+    let flags = asked.headers.get(ENCODING_FLAGS).and_then(|value| value.to_str().ok()).unwrap_or("");
+    flags.split(',').any(|flag| flag.trim() == "categorize-labels")
+}
+
+pub(crate) async fn query_range(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
+    let (form, limits) = (&asked.form, &app.settings.limits);
+    let limit = form.limit()?;
+    let (start, end) = form.ordered_bounds(app.now())?;
+    let direction = form.direction()?;
+    let step = form.step(start, end)?;
+    let interval = form.interval()?;
+    logql::check_resolution(start, end, step)?;
+    let expr = logql::parse(form.get("query"))?;
+    check(&expr, limits)?;
+    let mut params = Params::range(start, end, step);
+    params.direction = direction;
+    params.interval_ns = interval;
+    params.categorize = categorize(&asked);
+    params.max_series = (limits.max_query_series > 0).then_some(limits.max_query_series);
+    params.limit = Some(limit);
+    match &expr {
+        Expr::Log(_) => check_entries(limit, limits)?,
+        Expr::Metric(_) if !limits.split_queries_by_interval.is_zero() => {
+            (params.start_ns, params.end_ns) = logql::align_to_step(start, end, step);
+        }
+        Expr::Metric(_) => {}
+    }
+    check_length(start, end, limits)?;
+    run(app.clone(), asked, Query::new(expr, params)).await
+}
+
+pub(crate) async fn query(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
+    let (form, limits) = (&asked.form, &app.settings.limits);
+    let limit = form.limit()?;
+    let time = form.time("time", app.now().as_ns())?;
+    let direction = form.direction()?;
+    let expr = logql::parse(form.get("query"))?;
+    check(&expr, limits)?;
+    let mut params = Params::instant(time);
+    params.direction = direction;
+    params.limit = Some(limit);
+    params.max_series = (limits.max_query_series > 0).then_some(limits.max_query_series);
+    run(app.clone(), asked, Query::new(expr, params)).await
+}
+
+async fn run(app: Arc<App>, asked: Asked, query: Query) -> Result<Response, ApiError> {
+    let started = Instant::now();
+    let kind = match (query.expr(), query.params().instant) {
+        (Expr::Log(_), _) => "filter",
+        (Expr::Metric(_), true) => "instant",
+        (Expr::Metric(_), false) => "metric",
+    };
+    let tenant = asked.tenant.clone();
+    let flags = categorize(&asked);
+    let (body, _) = app
+        .ask(app.budget(), move |app, budget| {
+            let queue_secs = started.elapsed().as_secs_f64();
+            let answer = app.db.evaluate(&tenant, &query, budget)?;
+            let exec_secs = started.elapsed().as_secs_f64() - queue_secs;
+            app.metrics.query(kind, exec_secs);
+            Ok(encode::answer(&answer, flags, Timing { exec_secs, queue_secs }))
+        })
+        .await?;
+    Ok(json(body))
+}
+
+/// Refuses queries that the tenant's limits do not allow.
+fn check(expr: &Expr, limits: &Limits) -> Result<(), ApiError> {
+    for selector in expr.selectors() {
+        let count = selector.matchers().len();
+        let most = limits.max_streams_matchers_per_query;
+        if most > 0 && count > most {
+            let message = format!("max streams matchers per query exceeded, matchers-count > limit ({count} > {most})");
+            return Err(ApiError::bad(message));
+        }
+    }
+    let longest = i64::try_from(limits.max_query_range.as_nanos()).unwrap_or(i64::MAX);
+    for range in expr.ranges() {
+        if longest > 0 && range.range_ns > longest {
+            let (range, limit) = (go_duration(range.range_ns), go_duration(longest));
+            return Err(ApiError::bad(format!("[interval] value exceeds limit: [{range}] > [{limit}]")));
+        }
+    }
+    Ok(())
+}
+
+fn check_entries(limit: usize, limits: &Limits) -> Result<(), ApiError> {
+    let most = limits.max_entries_limit_per_query;
+    if most > 0 && limit > most {
+        return Err(ApiError::bad(format!(
+            "max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > {most})"
+        )));
+    }
+    Ok(())
+}
+
+pub(super) fn check_length(start: i64, end: i64, limits: &Limits) -> Result<(), ApiError> {
+    let longest = i64::try_from(limits.max_query_length.as_nanos()).unwrap_or(i64::MAX);
+    let length = end.saturating_sub(start);
+    if longest > 0 && length > longest {
+        return Err(ApiError::bad(format!(
+            "the query time range exceeds the limit (query length: {}, limit: {})",
+            go_duration(length),
+            print_prometheus_duration(limits.max_query_length),
+        )));
+    }
+    Ok(())
+}
+
+/// Prints a query the way Loki does.
+pub(crate) async fn format_query(State(_): State<Arc<App>>, request: axum::extract::Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = super::read_body(body, 1 << 20).await.unwrap_or_default();
+    let form = crate::params::Form::new(parts.uri.query().unwrap_or(""), &body);
+    let (status, body) = match logql::parse(form.get("query")) {
+        Ok(expr) => {
+            let mut out = b"{\"status\":\"success\",\"data\":".to_vec();
+            encode::string(&mut out, logql::pretty(&expr).as_bytes(), true);
+            (StatusCode::OK, out)
+        }
+        Err(error) => {
+            let mut out = b"{\"status\":\"invalid-query\",\"error\":".to_vec();
+            encode::string(&mut out, error.to_string().as_bytes(), true);
+            (StatusCode::BAD_REQUEST, out)
+        }
+    };
+    let body = [body.as_slice(), b"}"].concat();
+    (status, json(body)).into_response()
+}

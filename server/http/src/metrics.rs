@@ -1,0 +1,203 @@
+//! Metrics with Loki's names. One registry per server: two servers in one process do not share counters.
+
+use std::sync::atomic::AtomicU64;
+
+use narvi_distributor::Prepared;
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::Registry,
+};
+
+/// Upper ends of the buckets of request durations, in seconds; Loki's.
+const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0];
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    method: String,
+    route: String,
+    status_code: String,
+    ws: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfTenant {
+    tenant: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Discarded {
+    reason: String,
+    tenant: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueryKind {
+    query_type: String,
+}
+
+type Seconds = Family<Request, Histogram, fn() -> Histogram>;
+type QuerySeconds = Family<QueryKind, Histogram, fn() -> Histogram>;
+
+/// The metrics of one server.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: Seconds,
+    lines: Family<OfTenant, Counter>,
+    bytes: Family<OfTenant, Counter>,
+    metadata_bytes: Family<OfTenant, Counter>,
+    discarded_lines: Family<Discarded, Counter>,
+    discarded_bytes: Family<Discarded, Counter>,
+    queries: QuerySeconds,
+    panics: Counter,
+    gauges: Gauges,
+}
+
+/// What the store holds, set when the metrics are asked for.
+#[derive(Debug, Default)]
+struct Gauges {
+    memory_streams: Gauge,
+    memory_bytes: Gauge,
+    process_cpu: Gauge<f64, AtomicU64>,
+    process_memory: Gauge,
+}
+
+/// What the store holds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StoreFigures {
+    pub(crate) memory_streams: u64,
+    pub(crate) memory_bytes: u64,
+}
+
+fn histogram() -> Histogram {
+    Histogram::new(BUCKETS)
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            requests: Family::new_with_constructor(histogram as fn() -> Histogram),
+            lines: Family::default(),
+            bytes: Family::default(),
+            metadata_bytes: Family::default(),
+            discarded_lines: Family::default(),
+            discarded_bytes: Family::default(),
+            queries: Family::new_with_constructor(histogram as fn() -> Histogram),
+            panics: Counter::default(),
+            gauges: Gauges::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    /// Counters get their `_total`, the information its `_info` when they are written.
+    fn register(&mut self) {
+        let add = &mut self.registry;
+        add.register("loki_request_duration_seconds", "Seconds spent serving HTTP requests", self.requests.clone());
+        add.register("loki_panic", "Panics while serving requests", self.panics.clone());
+        add.register("loki_distributor_lines_received", "Lines received per tenant", self.lines.clone());
+        add.register(
+            "loki_distributor_bytes_received",
+            "Uncompressed bytes received per tenant, structured metadata included",
+            self.bytes.clone(),
+        );
+        add.register(
+            "loki_distributor_structured_metadata_bytes_received",
+            "Bytes of structured metadata received per tenant",
+            self.metadata_bytes.clone(),
+        );
+        add.register("loki_discarded_samples", "Lines refused, by reason", self.discarded_lines.clone());
+        add.register("loki_discarded_bytes", "Bytes of lines refused, by reason", self.discarded_bytes.clone());
+        add.register("loki_ingester_memory_streams", "Streams in memory", self.gauges.memory_streams.clone());
+        add.register("loki_ingester_memory_bytes", "Bytes in memory, not flushed", self.gauges.memory_bytes.clone());
+        add.register("logql_query_duration_seconds", "Seconds that LogQL queries took", self.queries.clone());
+        add.register("process_cpu_seconds", "User and system CPU seconds spent", self.gauges.process_cpu.clone());
+        add.register("process_resident_memory_bytes", "Resident memory", self.gauges.process_memory.clone());
+        let version = env!("CARGO_PKG_VERSION");
+        let build = vec![("version", version), ("revision", ""), ("branch", ""), ("goversion", "")];
+        add.register("loki_build", "What this binary was built from", Info::new(build));
+    }
+
+    /// Counts a request. `route` is the path with `_` for `/`.
+    pub(crate) fn request(&self, method: &str, route: &str, status: u16, seconds: f64) {
+        let labels = Request {
+            method: method.to_owned(),
+            route: route.to_owned(),
+            status_code: status.to_string(),
+            ws: "false".to_owned(),
+        };
+        self.requests.get_or_create(&labels).observe(seconds);
+    }
+
+    /// Counts a query.
+    pub(crate) fn query(&self, query_type: &str, seconds: f64) {
+        self.queries.get_or_create(&QueryKind { query_type: query_type.to_owned() }).observe(seconds);
+    }
+
+    /// Counts a request that panicked.
+    pub(crate) fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// Counts what a push held.
+    pub(crate) fn pushed(&self, tenant: &str, prepared: &Prepared) {
+        let of = OfTenant { tenant: tenant.to_owned() };
+        self.lines.get_or_create(&of).inc_by(prepared.lines);
+        self.bytes.get_or_create(&of).inc_by(prepared.line_bytes + prepared.metadata_bytes);
+        self.metadata_bytes.get_or_create(&of).inc_by(prepared.metadata_bytes);
+        for discard in &prepared.discarded {
+            let of = Discarded { reason: discard.reason.as_str().to_owned(), tenant: tenant.to_owned() };
+            self.discarded_lines.get_or_create(&of).inc_by(discard.lines);
+            self.discarded_bytes.get_or_create(&of).inc_by(discard.bytes);
+        }
+    }
+
+    /// The text of all metrics.
+    pub(crate) fn text(&self, figures: StoreFigures) -> String {
+        self.gauges.memory_streams.set(i64::try_from(figures.memory_streams).unwrap_or(i64::MAX));
+        self.gauges.memory_bytes.set(i64::try_from(figures.memory_bytes).unwrap_or(i64::MAX));
+        if let Some((cpu, memory)) = process_figures() {
+            self.gauges.process_cpu.set(cpu);
+            self.gauges.process_memory.set(memory);
+        }
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut out, &self.registry);
+        out
+    }
+}
+
+/// CPU seconds and resident bytes of this process, where the system tells them in `/proc`.
+fn process_figures() -> Option<(f64, i64)> {
+    const TICKS_PER_SECOND: f64 = 100.0;
+    const PAGE_BYTES: i64 = 4096;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the process, in parentheses, may hold anything.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let number = |at: usize| fields.get(at)?.parse::<i64>().ok();
+    Some(((number(11)? + number(12)?) as f64 / TICKS_PER_SECOND, number(21)? * PAGE_BYTES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Metrics, StoreFigures};
+
+    #[test]
+    fn names_are_lokis() {
+        let metrics = Metrics::new();
+        metrics.request("GET", "loki_api_v1_query_range", 200, 0.01);
+        metrics.pushed("acme", &narvi_distributor::Prepared::default());
+        let text = metrics.text(StoreFigures { memory_streams: 3, memory_bytes: 5 });
+        for line in [
+            "loki_request_duration_seconds_count{method=\"GET\",route=\"loki_api_v1_query_range\",status_code=\"200\",ws=\"false\"} 1",
+            "loki_distributor_lines_received_total{tenant=\"acme\"} 0",
+            "loki_ingester_memory_streams 3",
+            "loki_panic_total 0",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+        assert!(text.contains("loki_build_info{version="));
+    }
+}

@@ -1,0 +1,319 @@
+//! The parameters of requests: names, forms and defaults as Loki reads them.
+
+use std::{collections::HashMap, time::Duration};
+
+use narvi::{Direction, Timestamp};
+
+use crate::error::ApiError;
+
+const SECOND: i64 = 1_000_000_000;
+
+/// The parameters of a request, from its URL and, for a form, its body. A name may occur more than once.
+#[derive(Debug, Default)]
+pub(crate) struct Form(HashMap<String, Vec<String>>);
+
+impl Form {
+    /// Reads the query of the URL, then a form body.
+    pub(crate) fn new(query: &str, body: &[u8]) -> Self {
+        let mut all: HashMap<String, Vec<String>> = HashMap::new();
+        // A form body comes first where Go looks for a single value.
+        let pairs = form_urlencoded::parse(body).chain(form_urlencoded::parse(query.as_bytes()));
+        for (name, value) in pairs {
+            all.entry(name.into_owned()).or_default().push(value.into_owned());
+        }
+        Self(all)
+    }
+
+    /// The first value of a parameter; empty if it is missing.
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.0.get(name).and_then(|values| values.first()).map_or("", String::as_str)
+    }
+
+    /// All values of a parameter.
+    pub(crate) fn all(&self, name: &str) -> &[String] {
+        self.0.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// A point in time in nanoseconds, or the default if it is missing.
+    pub(crate) fn time(&self, name: &str, default: i64) -> Result<i64, ApiError> {
+        match self.get(name) {
+            "" => Ok(default),
+            text => parse_time(text).map_err(|e| ApiError::bad(format!("could not parse '{name}' parameter: {e}"))),
+        }
+    }
+
+    /// Start and end of a range in nanoseconds.
+    pub(crate) fn bounds(&self, now: Timestamp) -> Result<(i64, i64), ApiError> {
+        let now = now.as_ns();
+        let end = self.time("end", now)?;
+        let since = match self.get("since") {
+            "" => 3600 * SECOND,
+            text => prometheus_duration(text).ok_or_else(|| {
+                ApiError::bad(format!("could not parse 'since' parameter: not a valid duration string: \"{text}\""))
+            })?,
+        };
+        let start = self.time("start", end.min(now).saturating_sub(since))?;
+        Ok((start, end))
+    }
+
+    /// Start and end of a range that must not be backwards.
+    pub(crate) fn ordered_bounds(&self, now: Timestamp) -> Result<(i64, i64), ApiError> {
+        let (start, end) = self.bounds(now)?;
+        if end < start {
+            return Err(ApiError::bad("end timestamp must not be before or equal to start time"));
+        }
+        Ok((start, end))
+    }
+
+    /// The most lines; Loki keeps it in 32 bits.
+    pub(crate) fn limit(&self) -> Result<usize, ApiError> {
+        let text = match self.get("limit") {
+            "" => return Ok(100),
+            text => text,
+        };
+        let number: i64 = parse_int(text).map_err(|e| ApiError::bad(e.replace("ParseInt", "Atoi")))?;
+        match number as u32 {
+            limit if limit > 0 && number > 0 => Ok(limit as usize),
+            _ => Err(ApiError::bad("limit must be a positive value")),
+        }
+    }
+
+    /// Newest first unless asked otherwise.
+    pub(crate) fn direction(&self) -> Result<Direction, ApiError> {
+        match self.get("direction") {
+            "" => Ok(Direction::Backward),
+            text if text.eq_ignore_ascii_case("backward") => Ok(Direction::Backward),
+            text if text.eq_ignore_ascii_case("forward") => Ok(Direction::Forward),
+            text => Err(ApiError::bad(format!("invalid direction '{text}'"))),
+        }
+    }
+
+    /// The step in nanoseconds, whole milliseconds.
+    pub(crate) fn step(&self, start: i64, end: i64) -> Result<i64, ApiError> {
+        let step = match self.get("step") {
+            "" => (end.saturating_sub(start) / SECOND / 250).max(1) * SECOND,
+            text => duration(text)?,
+        };
+        let step = step / 1_000_000 * 1_000_000;
+        if step <= 0 {
+            return Err(ApiError::bad(
+                "zero or negative query resolution step widths are not accepted. Try a positive integer",
+            ));
+        }
+        Ok(step)
+    }
+
+    /// The least distance of lines in nanoseconds.
+    pub(crate) fn interval(&self) -> Result<i64, ApiError> {
+        match self.get("interval") {
+            "" => Ok(0),
+            text => match duration(text)? {
+                interval if interval < 0 => Err(ApiError::bad("interval must be >= 0")),
+                interval => Ok(interval),
+            },
+        }
+    }
+}
+
+/// A time: seconds with a fraction, whole seconds (up to ten characters), nanoseconds, or RFC 3339.
+fn parse_time(text: &str) -> Result<i64, String> {
+    if text.contains('.')
+        && let Ok(seconds) = text.parse::<f64>()
+        && seconds.is_finite()
+    {
+        // Go keeps milliseconds of the fraction.
+        let whole = seconds.trunc();
+        let fraction = ((seconds - whole) * 1000.0).round() as i64 * 1_000_000;
+        return Ok((whole as i64).saturating_mul(SECOND).saturating_add(fraction));
+    }
+    match parse_int(text) {
+        Ok(number) if text.len() <= 10 => Ok(number.saturating_mul(SECOND)),
+        Ok(number) => Ok(number),
+        Err(error) => rfc3339(text).ok_or(error),
+    }
+}
+
+/// Go's RFC 3339: an upper-case `T` and `Z`, both date and time, an offset with a colon.
+fn rfc3339(text: &str) -> Option<i64> {
+    let shape = text.as_bytes();
+    let zone =
+        shape.ends_with(b"Z") || shape.get(shape.len().checked_sub(6)?).is_some_and(|b| matches!(b, b'+' | b'-'));
+    if shape.get(10) != Some(&b'T') || !zone {
+        return None;
+    }
+    let time: jiff::Timestamp = text.parse().ok()?;
+    i64::try_from(time.as_nanosecond()).ok()
+}
+
+/// Go's `strconv.ParseInt` for base ten, with its error text.
+fn parse_int(text: &str) -> Result<i64, String> {
+    text.parse::<i64>().map_err(|error| {
+        let what = match error.kind() {
+            std::num::IntErrorKind::PosOverflow | std::num::IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        format!("strconv.ParseInt: parsing {text:?}: {what}")
+    })
+}
+
+/// Seconds as a float, or a Prometheus duration; nanoseconds.
+pub(crate) fn duration(text: &str) -> Result<i64, ApiError> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        let ns = seconds * SECOND as f64;
+        if ns > i64::MAX as f64 || ns < i64::MIN as f64 {
+            return Err(ApiError::bad(format!("cannot parse {text:?} to a valid duration. It overflows int64")));
+        }
+        return Ok(ns as i64);
+    }
+    prometheus_duration(text).ok_or_else(|| ApiError::bad(format!("cannot parse {text:?} to a valid duration")))
+}
+
+/// `1y2w3d4h5m6s7ms`: whole numbers, units in that order, each at most once; `0` alone is fine.
+pub(crate) fn prometheus_duration(text: &str) -> Option<i64> {
+    const UNITS: [(&str, i64); 7] = [
+        ("y", 365 * 86_400_000),
+        ("w", 7 * 86_400_000),
+        ("d", 86_400_000),
+        ("h", 3_600_000),
+        ("m", 60_000),
+        ("s", 1_000),
+        ("ms", 1),
+    ];
+    if text == "0" {
+        return Some(0);
+    }
+    let (mut rest, mut total, mut units) = (text, 0i64, &UNITS[..]);
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: i64 = rest.get(..digits)?.parse().ok()?;
+        rest = rest.get(digits..)?;
+        let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let at = units.iter().position(|(unit, _)| *unit == &rest[..letters])?;
+        total = total.checked_add(number.checked_mul(units[at].1)?.checked_mul(1_000_000)?)?;
+        units = &units[at + 1..];
+        rest = rest.get(letters..)?;
+    }
+    (!text.is_empty()).then_some(total)
+}
+
+/// Go's `time.Duration.String` for whole milliseconds and more.
+pub(crate) fn go_duration(ns: i64) -> String {
+    let (sign, ns) = if ns < 0 { ("-", ns.unsigned_abs()) } else { ("", ns.unsigned_abs()) };
+    let second = SECOND as u64;
+    let trim = |number: String| number.trim_end_matches('0').trim_end_matches('.').to_owned();
+    match ns {
+        0 => "0s".into(),
+        1..1_000 => format!("{sign}{ns}ns"),
+        1_000..1_000_000 => format!("{sign}{}\u{b5}s", trim(format!("{:.3}", ns as f64 / 1e3))),
+        1_000_000..1_000_000_000 => format!("{sign}{}ms", trim(format!("{:.6}", ns as f64 / 1e6))),
+        _ => {
+            let (hours, minutes) = (ns / second / 3600, ns / second / 60 % 60);
+            let rest = ns % (60 * second);
+            let seconds = match rest % second {
+                0 => (rest / second).to_string(),
+                fraction => trim(format!("{}.{fraction:09}", rest / second)),
+            };
+            match (hours, minutes) {
+                (0, 0) => format!("{sign}{seconds}s"),
+                (0, minutes) => format!("{sign}{minutes}m{seconds}s"),
+                (hours, minutes) => format!("{sign}{hours}h{minutes}m{seconds}s"),
+            }
+        }
+    }
+}
+
+/// Prometheus' form of a duration: `30d1h`.
+pub(crate) fn print_prometheus_duration(duration: Duration) -> String {
+    let mut ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    if ms == 0 {
+        return "0s".into();
+    }
+    let mut out = String::new();
+    // Years and weeks only where they divide the whole.
+    for (unit, of, exact) in [
+        ("y", 365 * 86_400_000, true),
+        ("w", 7 * 86_400_000, true),
+        ("d", 86_400_000, false),
+        ("h", 3_600_000, false),
+        ("m", 60_000, false),
+        ("s", 1000, false),
+        ("ms", 1, false),
+    ] {
+        if ms >= of && (!exact || ms % of == 0) {
+            out.push_str(&format!("{}{unit}", ms / of));
+            ms %= of;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use narvi::Timestamp;
+
+    use super::{Form, go_duration, parse_time, print_prometheus_duration, prometheus_duration};
+
+    #[test]
+    fn times_are_read_as_loki_does() {
+        for (text, expected) in [
+            ("1789862400", Ok(1_789_862_400_000_000_000)),
+            ("1789862400000000001", Ok(1_789_862_400_000_000_001)),
+            ("01789862400", Ok(1_789_862_400)),
+            ("1.78986240e9", Ok(1_789_862_400_000_000_000)),
+            ("1789862400.5", Ok(1_789_862_400_500_000_000)),
+            ("2026-09-20T02:00:00+02:00", Ok(1_789_862_400_000_000_000)),
+            ("2026-09-20T00:00:00.5Z", Ok(1_789_862_400_500_000_000)),
+            ("2026-09-20T00:00:00z", Err("strconv.ParseInt: parsing \"2026-09-20T00:00:00z\": invalid syntax")),
+            ("2026-09-20 00:00:00Z", Err("strconv.ParseInt: parsing \"2026-09-20 00:00:00Z\": invalid syntax")),
+            ("2026-09-20", Err("strconv.ParseInt: parsing \"2026-09-20\": invalid syntax")),
+            ("2026-02-30T00:00:00Z", Err("strconv.ParseInt: parsing \"2026-02-30T00:00:00Z\": invalid syntax")),
+            ("NaN", Err("strconv.ParseInt: parsing \"NaN\": invalid syntax")),
+            ("99999999999999999999", Err("strconv.ParseInt: parsing \"99999999999999999999\": value out of range")),
+        ] {
+            assert_eq!(parse_time(text), expected.map_err(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_and_printed() {
+        assert_eq!(prometheus_duration("1d"), Some(86_400_000_000_000));
+        assert_eq!(prometheus_duration("1h30m"), Some(5_400_000_000_000));
+        for bad in ["", "-5m", "abc", "1.5h", "5", "1m1h", "1m1m"] {
+            assert_eq!(prometheus_duration(bad), None, "{bad}");
+        }
+        assert_eq!(go_duration(1_789_862_410_000_000_000), "497184h0m10s");
+        assert_eq!(go_duration(5_357_170_277_000_000), "1488h6m10.277s");
+        assert_eq!(go_duration(1_500_000), "1.5ms");
+        assert_eq!(print_prometheus_duration(Duration::from_secs(721 * 3600)), "30d1h");
+    }
+
+    #[test]
+    fn bounds_have_defaults() {
+        let now = Timestamp::from_secs(1_000_000);
+        let (start, end) = Form::new("", b"").bounds(now).expect("defaults");
+        assert_eq!((start, end), (now.as_ns() - 3_600_000_000_000, now.as_ns()));
+        let form = Form::new("end=999000&since=5m", b"");
+        assert_eq!(form.bounds(now).expect("valid"), (998_700_000_000_000, 999_000_000_000_000));
+        let error = Form::new("since=-5m", b"").bounds(now).expect_err("negative");
+        assert_eq!(error.message, "could not parse 'since' parameter: not a valid duration string: \"-5m\"");
+    }
+
+    #[test]
+    fn limits_steps_and_directions() {
+        let form = |text: &str| Form::new(text, b"");
+        assert_eq!(form("").limit().expect("default"), 100);
+        for bad in ["limit=0", "limit=-1", "limit=4294967296"] {
+            assert_eq!(form(bad).limit().expect_err(bad).message, "limit must be a positive value");
+        }
+        assert!(form("direction=sideways").direction().is_err());
+        assert!(form("direction=FORWARD").direction().is_ok());
+        assert_eq!(form("step=1e1").step(0, 0).expect("float"), 10_000_000_000);
+        assert_eq!(form("").step(0, 600_000_000_000).expect("default"), 2_000_000_000);
+        for bad in ["step=NaN", "step=-5", "step=0"] {
+            assert!(form(bad).step(0, 0).expect_err(bad).message.starts_with("zero or negative"));
+        }
+        assert_eq!(form("step=abc").step(0, 0).expect_err("word").message, "cannot parse \"abc\" to a valid duration");
+    }
+}
