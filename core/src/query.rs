@@ -81,6 +81,7 @@ impl Db {
             text: text.to_owned(),
             tenant: Tenant::default(),
             params: Params::range(i64::MIN, i64::MAX, 0),
+            limited: false,
             limits: BudgetLimits::default(),
         }
     }
@@ -160,6 +161,8 @@ pub struct DbQuery {
     text: String,
     tenant: Tenant,
     params: Params,
+    /// Whether the limit was asked for, and is not the default.
+    limited: bool,
     limits: BudgetLimits,
 }
 
@@ -192,6 +195,7 @@ impl DbQuery {
     /// At most so many lines. Without this, [`DbQuery::run`] gives 100 and [`DbQuery::rows`] all.
     pub fn limit(mut self, lines: usize) -> Self {
         self.params.limit = Some(lines);
+        self.limited = true;
         self
     }
 
@@ -207,7 +211,7 @@ impl DbQuery {
         self
     }
 
-    /// Changes any other parameter.
+    /// Changes any other parameter; for the limit there is [`DbQuery::limit`].
     pub fn params(mut self, change: impl FnOnce(&mut Params)) -> Self {
         change(&mut self.params);
         self
@@ -234,7 +238,7 @@ impl DbQuery {
     /// The query is wrong, or a metric query; errors that come later are the last item.
     pub fn rows(self) -> Result<Rows> {
         let mut params = self.params.clone();
-        if params.limit == Params::default().limit {
+        if !self.limited {
             params.limit = None;
         }
         let query = self.parse(params)?;

@@ -14,8 +14,9 @@ pub(crate) struct Timing {
     pub(crate) queue_secs: f64,
 }
 
-/// The envelope of `query` and `query_range`.
-pub(crate) fn answer(answer: &Answer, categorize: bool, timing: Timing) -> Vec<u8> {
+/// The envelope of `query` and `query_range`. `flags` are the encoding flags as the client sent them; one of them makes lines
+/// carry the categories of their labels.
+pub(crate) fn answer(answer: &Answer, flags: &[String], categorize: bool, timing: Timing) -> Vec<u8> {
     let mut out = Vec::with_capacity(4096);
     out.extend_from_slice(b"{\"status\":\"success\",");
     if !answer.warnings.is_empty() {
@@ -30,8 +31,10 @@ pub(crate) fn answer(answer: &Answer, categorize: bool, timing: Timing) -> Vec<u
         Data::Scalar { .. } => "scalar",
     };
     put(&mut out, format_args!("\"data\":{{\"resultType\":\"{kind}\","));
-    if categorize && matches!(answer.data, Data::Streams(_)) {
-        out.extend_from_slice(b"\"encodingFlags\":[\"categorize-labels\"],");
+    if !flags.is_empty() && matches!(answer.data, Data::Streams(_)) {
+        out.extend_from_slice(b"\"encodingFlags\":");
+        list(&mut out, flags, |out, flag| string(out, flag.as_bytes(), false));
+        out.push(b',');
     }
     out.extend_from_slice(b"\"result\":");
     let entries = data(&mut out, &answer.data, categorize);
@@ -323,7 +326,7 @@ mod tests {
 
     #[test]
     fn an_empty_answer_is_valid_json() {
-        let text = answer(&Answer::default(), true, super::Timing::default());
+        let text = answer(&Answer::default(), &[], true, super::Timing::default());
         let json: serde_json::Value = serde_json::from_slice(&text).expect("valid");
         assert_eq!(json["data"]["resultType"], "streams");
         assert!(json["data"]["result"].as_array().expect("list").is_empty());

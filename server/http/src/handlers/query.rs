@@ -21,9 +21,27 @@ use crate::{
 /// The header by which a client asks for the categories of labels.
 const ENCODING_FLAGS: &str = "X-Loki-Response-Encoding-Flags";
 
+/// The header that says who asks.
+const QUERY_TAGS: &str = "X-Query-Tags";
+
+fn header<'a>(asked: &'a Asked, name: &str) -> &'a str {
+    asked.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
+}
+
+fn flags(asked: &Asked) -> Vec<String> {
+    let flags = header(asked, ENCODING_FLAGS).split(',').map(str::trim);
+    flags.filter(|flag| !flag.is_empty()).map(str::to_owned).collect()
+}
+
 fn categorize(asked: &Asked) -> bool {
-    let flags = asked.headers.get(ENCODING_FLAGS).and_then(|value| value.to_str().ok()).unwrap_or("");
-    flags.split(',').any(|flag| flag.trim() == "categorize-labels")
+    flags(asked).iter().any(|flag| flag == "categorize-labels")
+}
+
+/// Grafana's explorer of logs wants the first series and a warning rather than an error.
+fn wants_partial_series(asked: &Asked) -> bool {
+    header(asked, QUERY_TAGS).split(',').filter_map(|tag| tag.split_once('=')).any(|(name, value)| {
+        name.trim().eq_ignore_ascii_case("source") && value.trim().eq_ignore_ascii_case("grafana-lokiexplore-app")
+    })
 }
 
 pub(crate) async fn query_range(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
@@ -40,6 +58,7 @@ pub(crate) async fn query_range(State(app): State<Arc<App>>, asked: Asked) -> Re
     params.direction = direction;
     params.interval_ns = interval;
     params.categorize = categorize(&asked);
+    params.partial_series = wants_partial_series(&asked);
     params.max_series = (limits.max_query_series > 0).then_some(limits.max_query_series);
     params.limit = Some(limit);
     match &expr {
@@ -63,6 +82,7 @@ pub(crate) async fn query(State(app): State<Arc<App>>, asked: Asked) -> Result<R
     let mut params = Params::instant(time);
     params.direction = direction;
     params.limit = Some(limit);
+    params.partial_series = wants_partial_series(&asked);
     params.max_series = (limits.max_query_series > 0).then_some(limits.max_query_series);
     run(app.clone(), asked, Query::new(expr, params)).await
 }
@@ -75,14 +95,14 @@ async fn run(app: Arc<App>, asked: Asked, query: Query) -> Result<Response, ApiE
         (Expr::Metric(_), false) => "metric",
     };
     let tenant = asked.tenant.clone();
-    let flags = categorize(&asked);
+    let (flags, categorized) = (flags(&asked), categorize(&asked));
     let (body, _) = app
         .ask(app.budget(), move |app, budget| {
             let queue_secs = started.elapsed().as_secs_f64();
             let answer = app.db.evaluate(&tenant, &query, budget)?;
             let exec_secs = started.elapsed().as_secs_f64() - queue_secs;
             app.metrics.query(kind, exec_secs);
-            Ok(encode::answer(&answer, flags, Timing { exec_secs, queue_secs }))
+            Ok(encode::answer(&answer, &flags, categorized, Timing { exec_secs, queue_secs }))
         })
         .await?;
     Ok(json(body))

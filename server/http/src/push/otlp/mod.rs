@@ -109,7 +109,10 @@ fn scope_pairs(scope: &Scope, pairs: &mut Vec<(String, String)>) {
 
 fn entry(record: LogRecord, mut pairs: Vec<(String, String)>, now: Timestamp) -> Result<Entry, PushError> {
     flatten_all(&record.attributes, &mut pairs);
-    push_number(&mut pairs, "observed_timestamp", record.observed_time_unix_nano);
+    // Where the observed time is the entry's own it is not told again.
+    if record.time_unix_nano != 0 {
+        push_number(&mut pairs, "observed_timestamp", record.observed_time_unix_nano);
+    }
     push_number(&mut pairs, "severity_number", u64::try_from(record.severity_number).unwrap_or(0));
     push_text(&mut pairs, "severity_text", &record.severity_text);
     push_number(&mut pairs, "dropped_attributes_count", u64::from(record.dropped_attributes_count));
