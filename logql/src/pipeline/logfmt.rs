@@ -23,7 +23,11 @@ impl Logfmt {
             return Verdict::Keep;
         }
         row.with_line(|row, line, direct| {
-            if self.wanted.is_empty() { self.all(row, line, direct, tools) } else { self.some(row, line, direct, tools) }
+            if self.wanted.is_empty() {
+                self.all(row, line, direct, tools)
+            } else {
+                self.some(row, line, direct, tools)
+            }
         })
     }
 
@@ -83,6 +87,7 @@ impl Logfmt {
 
     fn some(&self, row: &mut Row<'_>, line: &[u8], direct: bool, tools: &mut Tools<'_>) -> Verdict {
         let mut at = 0;
+        let earlier = row.s.entries.len();
         loop {
             at = skip_blank(line, at);
             let Some(rest) = line.get(at..).filter(|r| !r.is_empty()) else { break };
@@ -106,7 +111,9 @@ impl Logfmt {
                     continue;
                 }
                 let action = tools.action_of_name(*name, row);
-                if action.target == NO_NAME {
+                // The last value of a key counts, but what an earlier stage has found stays.
+                let found = row.parsed_place(action.target).is_some_and(|place| place < earlier);
+                if action.target == NO_NAME || found {
                     continue;
                 }
                 if span.is_none() {

@@ -195,9 +195,13 @@ impl<'p> Scope<'p> {
     }
 
     fn labels(&self, row: &Row<'_>, program: &Program, names: &Names) -> Result<SeriesLabels, Error> {
-        let text = |bytes: &[u8]| -> String { String::from_utf8_lossy(bytes).into_owned() };
         let mut all: Vec<(Cow<'_, str>, Cow<'_, str>, Category)> = Vec::new();
+        // In metric queries an empty value is no label, as in Prometheus.
+        let empties = program.needs.lines;
         let mut add = |name: Name, value: &[u8], category| {
+            if value.is_empty() && !empties {
+                return;
+            }
             all.push((text(names.bytes_of(name)).into(), text(value).into(), category));
         };
         match self {
@@ -231,7 +235,8 @@ impl<'p> Scope<'p> {
         // A name of structured metadata may get a suffix that makes it the name of another label: the first counts.
         let mut seen = std::collections::HashSet::new();
         all.retain(|(name, _, _)| seen.insert(name.clone()));
-        let too_long = |e: narvi_types::PairError| Error::Evaluation(format!("a label of the result cannot be kept: {e}"));
+        let too_long =
+            |e: narvi_types::PairError| Error::Evaluation(format!("a label of the result cannot be kept: {e}"));
         let pairs = || all.iter().map(|(n, v, c)| (&**n, &**v, *c));
         let of = |category: Category| pairs().filter(move |(_, _, c)| *c == category).map(|(n, v, _)| (n, v));
         let mut series = SeriesLabels {
@@ -250,4 +255,14 @@ impl<'p> Scope<'p> {
         }
         Ok(series)
     }
+}
+
+/// Text for bytes, with U+FFFD for every byte that is not UTF-8, as Go decodes it.
+fn text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    text
 }
