@@ -172,8 +172,8 @@ fn operation(stage: &Stage, names: &mut NameList) -> Result<Operation, Error> {
         }
         Stage::Regexp(pattern) => Op::Regexp(regexp(pattern, names, &mut known)?),
         Stage::Pattern(text) => {
-            let expr = PatternExpr::parse_stage(text)
-                .map_err(|e| seam::refused(format!("invalid pattern parser: {e}")))?;
+            let expr =
+                PatternExpr::parse_stage(text).map_err(|e| seam::refused(format!("invalid pattern parser: {e}")))?;
             let (pattern, captures) = Pattern::new(&expr.parts);
             known.extend(captures.iter().map(|c| names.number(c)));
             Op::Pattern(pattern)
@@ -205,9 +205,9 @@ impl Op {
     pub(super) fn reads_line(&self) -> bool {
         match self {
             Self::LineFormat(template) => template.reads_line(),
-            Self::LabelFormat(list) => list
-                .iter()
-                .any(|a| matches!(a, Assignment::Template { template, .. } if template.reads_line())),
+            Self::LabelFormat(list) => {
+                list.iter().any(|a| matches!(a, Assignment::Template { template, .. } if template.reads_line()))
+            }
             Self::LineTest(_) | Self::Decolorize(_) => true,
             op => op.is_parser(),
         }
@@ -222,9 +222,8 @@ impl Op {
 fn json_paths(extractions: &[Extraction], names: &mut NameList) -> Result<JsonPaths, Error> {
     let mut paths = Vec::with_capacity(extractions.len());
     for extraction in extractions {
-        let path = JsonPath::parse(&extraction.expression).map_err(|e| {
-            seam::refused(format!("cannot parse expression [{}]: {e}", extraction.expression))
-        })?;
+        let path = JsonPath::parse(&extraction.expression)
+            .map_err(|e| seam::refused(format!("cannot parse expression [{}]: {e}", extraction.expression)))?;
         paths.push(Path { name: names.number(&extraction.label), steps: path.segments });
     }
     Ok(JsonPaths { paths })
@@ -260,7 +259,9 @@ fn assignments(formats: &[LabelFormat], names: &mut NameList) -> Result<Vec<Assi
             LabelFormat::Rename { to, from } => Assignment::Rename { to: names.number(to), from: names.number(from) },
             LabelFormat::Template { to, template } => {
                 let parsed = Template::parse("label", template).map_err(|e| {
-                    seam::refused(format!("stage '| label_format {to}={template:?}' : invalid template for label '{to}': {e}"))
+                    seam::refused(format!(
+                        "stage '| label_format {to}={template:?}' : invalid template for label '{to}': {e}"
+                    ))
                 })?;
                 Assignment::Template { to: names.number(to), template: parsed }
             }

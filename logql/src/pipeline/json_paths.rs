@@ -42,7 +42,8 @@ impl JsonPaths {
                 row.s.preserve_error |= tools.hints.preserve_error;
                 return Verdict::Keep;
             }
-            let mut scan = Scan { line, direct, row, tools, stage: self, found: vec![false; self.paths.len()], level: 0 };
+            let mut scan =
+                Scan { line, direct, row, tools, stage: self, found: vec![false; self.paths.len()], level: 0 };
             let flow = scan.run();
             if flow == Flow::Drop {
                 return Verdict::Drop;
@@ -262,11 +263,7 @@ fn member(text: &[u8], mut at: usize, key: &[u8]) -> Option<usize> {
         let end = string_end(text, at + 1)?;
         let raw = text.get(at + 1..end.quote)?;
         let mut plain = Vec::new();
-        let fits = if end.escaped {
-            json_text::unescape(raw, &mut plain).is_ok() && plain == key
-        } else {
-            raw == key
-        };
+        let fits = if end.escaped { json_text::unescape(raw, &mut plain).is_ok() && plain == key } else { raw == key };
         at = skip_space(text, end.quote + 1);
         if *text.get(at)? != b':' {
             return None;

@@ -5,8 +5,8 @@ use narvi_types::regex::{Regex, RegexOptions};
 
 use super::{
     pattern::PatternFilter,
-    search::Finder,
     seam::{self, IpPattern, PatternExpr},
+    search::Finder,
 };
 use crate::{
     Error, Lines, NeedleGroup,
@@ -134,7 +134,9 @@ fn part(kind: LineMatch, value: &[u8]) -> Result<Part, Error> {
             match regex.exact_literals() {
                 Some(exact) if exact.literals().iter().any(|l| l.is_empty()) => Part::All,
                 Some(exact) => Part::Some(Found { texts: Some(set(exact)), check: None }),
-                None => Part::Some(Found { texts: regex.required_literals().map(set), check: Some(Check::Regex(regex)) }),
+                None => {
+                    Part::Some(Found { texts: regex.required_literals().map(set), check: Some(Check::Regex(regex)) })
+                }
             }
         }
         LineMatch::Contains | LineMatch::NotContains => Part::text(value.to_vec()),

@@ -23,7 +23,11 @@ impl Logfmt {
             return Verdict::Keep;
         }
         row.with_line(|row, line, direct| {
-            if self.wanted.is_empty() { self.all(row, line, direct, tools) } else { self.some(row, line, direct, tools) }
+            if self.wanted.is_empty() {
+                self.all(row, line, direct, tools)
+            } else {
+                self.some(row, line, direct, tools)
+            }
         })
     }
 

@@ -87,9 +87,7 @@ impl Pipeline {
 impl Program {
     fn columns(&self) -> Columns {
         let rewrites = !self.ops.is_empty();
-        let lines = self.needs.lines
-            || !self.line_tests.is_empty()
-            || self.ops.iter().any(|(op, _)| op.reads_line());
+        let lines = self.needs.lines || !self.line_tests.is_empty() || self.ops.iter().any(|(op, _)| op.reads_line());
         let measures = self.needs.value == ValueNeeds::LineBytes && self.unwrap.is_none();
         let labels = self.needs.labels != LabelNeeds::None
             || self.unwrap.is_some()

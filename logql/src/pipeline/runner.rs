@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use narvi_types::{Labels, Metadata, Pairs, TimeRange, regex::Groups, regex::Regex};
 
 use super::{
-    Pipeline, compile::{Op, Program}, drop_keep, format, json,
+    Pipeline,
+    compile::{Op, Program},
+    drop_keep, format, json,
     keys::{Keys, Name, Names},
     line_filter::{Check, Selection},
     needs::{LabelNeeds, RowOut, SeriesLabels, ValueNeeds},
@@ -207,7 +209,8 @@ impl Runner {
             }
             let at = number as usize;
             let set_id = input.metadata.and_then(|m| m.ids.get(at)).copied().unwrap_or(0);
-            let metadata: &Pairs = input.metadata.and_then(|m| m.sets.get(set_id as usize)).map_or(&one, |m: &Metadata| m);
+            let metadata: &Pairs =
+                input.metadata.and_then(|m| m.sets.get(set_id as usize)).map_or(&one, |m: &Metadata| m);
             let set = self.set(stream_id, set_id, metadata);
             let line = input.lines.as_ref().map_or(&[][..], |l| l.get(number));
             let ts = input.timestamps.get(at).copied().unwrap_or(0);
@@ -415,8 +418,9 @@ impl Program {
     /// Whether stages can change the labels of rows, or tell them apart.
     fn labels_change(&self) -> bool {
         self.unwrap.is_some()
-            || self.ops.iter().any(|(op, _)| {
-                !matches!(op, Op::LineTest(_) | Op::Decolorize(_) | Op::Filter(_) | Op::LineFormat(_))
-            })
+            || self
+                .ops
+                .iter()
+                .any(|(op, _)| !matches!(op, Op::LineTest(_) | Op::Decolorize(_) | Op::Filter(_) | Op::LineFormat(_)))
     }
 }

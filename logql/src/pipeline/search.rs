@@ -90,7 +90,8 @@ impl Folded {
             if patterns.len() > MAX_SPELLINGS {
                 continue;
             }
-            let searcher = packed::Config::new().match_kind(packed::MatchKind::LeftmostFirst).builder().extend(patterns).build();
+            let searcher =
+                packed::Config::new().match_kind(packed::MatchKind::LeftmostFirst).builder().extend(patterns).build();
             if let Some(searcher) = searcher {
                 return Some(Self { searcher, texts, spellings });
             }

@@ -231,7 +231,8 @@ impl<'p> Scope<'p> {
         // A name of structured metadata may get a suffix that makes it the name of another label: the first counts.
         let mut seen = std::collections::HashSet::new();
         all.retain(|(name, _, _)| seen.insert(name.clone()));
-        let too_long = |e: narvi_types::PairError| Error::Evaluation(format!("a label of the result cannot be kept: {e}"));
+        let too_long =
+            |e: narvi_types::PairError| Error::Evaluation(format!("a label of the result cannot be kept: {e}"));
         let pairs = || all.iter().map(|(n, v, c)| (&**n, &**v, *c));
         let of = |category: Category| pairs().filter(move |(_, _, c)| *c == category).map(|(n, v, _)| (n, v));
         let mut series = SeriesLabels {

@@ -55,7 +55,6 @@ impl StringMatch {
         };
         found != self.negated
     }
-
 }
 
 /// What a simple expression becomes.
