@@ -12,6 +12,8 @@ pub mod memory;
 mod pipeline;
 mod source;
 mod syntax;
+pub mod template;
+pub mod value;
 
 pub use crate::budget::{Budget, BudgetError, BudgetLimits, Charge};
 pub use crate::error::{Error, Position};
