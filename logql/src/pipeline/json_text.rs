@@ -189,7 +189,7 @@ mod tests {
         let text = br#"{"a":"}","b":{"c":[]}}rest"#;
         let end = text.len() - 4;
         assert_eq!(block_end(text, 0, b'{', b'}', 0), Some(end));
-        assert_eq!(block_end(text, 10, b'{', b'}', 1), Some(end));
+        assert_eq!(block_end(text, 9, b'{', b'}', 1), Some(end));
         assert_eq!(block_end(&text[..end - 1], 0, b'{', b'}', 0), None);
         assert_eq!(block_end(b"[[1],[2]]", 0, b'[', b']', 0), Some(9));
     }
@@ -211,6 +211,6 @@ mod tests {
     fn what_is_not_text_becomes_spaces() {
         let mut out = Vec::new();
         replace_invalid(b"caf\xe9 \xef\xbf\xbd \xe2\x82", &mut out);
-        assert_eq!(out, b"caf       ");
+        assert_eq!(out, b"caf      ");
     }
 }
