@@ -48,8 +48,8 @@ impl Codec {
         [Self::None, Self::Snappy, Self::Lz4, Self::Zstd].into_iter().find(|c| c.number() == number)
     }
 
-    /// Whether `len` stored bytes can be `raw_len` bytes at all: what each format can do at its best, so that a short input
-    /// that claims a huge output is refused before anything is allocated for it.
+    /// Whether `len` stored bytes can be `raw_len` bytes at all: what each format can do at its best, so that a short
+    /// input that claims a huge output is refused before anything is allocated for it.
     fn can_expand(self, len: usize, raw_len: usize) -> bool {
         let times = match self {
             Self::None => return len == raw_len,

@@ -43,8 +43,8 @@ pub enum ChunkError {
     },
     /// A pack of a version, or with parts, that this version cannot read.
     #[error(
-        "pack of format version {found} {why}; this program reads versions {OLDEST_READABLE_VERSION} to {FORMAT_VERSION}: \
-         upgrade it, or rewrite the pack with the program that wrote it"
+        "pack of format version {found} {why}; this program reads versions {OLDEST_READABLE_VERSION} to \
+         {FORMAT_VERSION}: upgrade it, or rewrite the pack with the program that wrote it"
     )]
     Unsupported {
         /// Format version of the pack.

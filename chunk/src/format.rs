@@ -24,13 +24,14 @@ pub(crate) const HEAD_MAGIC: [u8; 6] = *b"\x93NRVP\n";
 pub(crate) const HEAD_BYTES: usize = 8;
 /// Last bytes of a pack.
 pub(crate) const TAIL_MAGIC: [u8; 6] = *b"\nPVRN\x93";
-/// Directory offset (8), stored length (4), raw length (4), crc32 (4), codec (1), zero (3), footer crc32 (4), version (2),
-/// magic (6).
+/// Directory offset (8), stored length (4), raw length (4), crc32 (4), codec (1), zero (3), footer crc32 (4), version
+/// (2), magic (6).
 pub(crate) const TAIL_BYTES: usize = 36;
 /// Bytes of the checksum that follows each stored column and page.
 pub(crate) const CRC_BYTES: usize = 4;
 
-/// What a section holds. Numbers that this version does not know are legal: see [`SectionInfo::required`](crate::SectionInfo).
+/// What a section holds. Numbers that this version does not know are legal: see
+/// [`SectionInfo::required`](crate::SectionInfo).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(clippy::exhaustive_structs, reason = "complete by nature")]
 pub struct SectionKind(pub u16);

@@ -8,7 +8,7 @@ use std::{
 
 use narvi_types::{Labels, Metadata, TimeRange};
 
-use crate::{BlockPlace, ChunkError, MAX_FRAME_ROWS, MAX_LINE_BYTES, MAX_PAIRS_BYTES, Result, Rows};
+use crate::{BlockPlace, ChunkError, MAX_FRAME_BYTES, MAX_FRAME_ROWS, MAX_LINE_BYTES, MAX_PAIRS_BYTES, Result, Rows};
 
 /// The rows of one frame before they are encoded.
 #[derive(Clone, Debug, Default)]
@@ -38,11 +38,17 @@ impl FrameRows {
         let checked = check_rows(labels, rows, range.clone())?;
         let too_large = |what, need, limit| Err(ChunkError::TooLarge { what, frame: None, need, limit });
         let (all_rows, all_bytes) = (self.rows() + range.len(), self.lines.len() as u64 + checked.line_bytes);
+        let most_bytes = u64::from(MAX_FRAME_BYTES) + MAX_LINE_BYTES as u64;
+        let pairs_bytes = (self.metadata.bytes as u64 + checked.metadata_bytes)
+            .max((self.label_bytes + labels.packed().len()) as u64);
         if all_rows > MAX_FRAME_ROWS as usize {
             return too_large("rows", all_rows as u64, MAX_FRAME_ROWS.into());
         }
-        if all_bytes > u64::from(u32::MAX) {
-            return too_large("lines in bytes", all_bytes, u32::MAX.into());
+        if all_bytes > most_bytes {
+            return too_large("lines in bytes", all_bytes, most_bytes);
+        }
+        if pairs_bytes > most_bytes {
+            return too_large("metadata or labels in bytes", pairs_bytes, most_bytes);
         }
         Ok(self.push_checked(labels, rows, range))
     }
@@ -122,6 +128,8 @@ impl FrameRows {
 /// What a pass over new rows found.
 pub(crate) struct CheckedRows {
     pub(crate) line_bytes: u64,
+    /// Bytes of metadata, without that which is the same as in the row before.
+    pub(crate) metadata_bytes: u64,
 }
 
 /// Checks everything that the caller of a writer guarantees, before anything is appended.
@@ -136,8 +144,8 @@ pub(crate) fn check_rows<R: Rows + ?Sized>(labels: &Labels, rows: &R, range: Ran
     if labels.packed().len() > MAX_PAIRS_BYTES {
         return too_large("labels in bytes", labels.packed().len(), MAX_PAIRS_BYTES);
     }
-    let mut line_bytes = 0;
-    let mut last = i64::MIN;
+    let (mut line_bytes, mut metadata_bytes) = (0, 0);
+    let (mut last, mut last_pairs) = (i64::MIN, None);
     for row in range {
         let (timestamp, len) = (rows.timestamp(row), rows.line(row).len());
         if timestamp < last {
@@ -146,14 +154,19 @@ pub(crate) fn check_rows<R: Rows + ?Sized>(labels: &Labels, rows: &R, range: Ran
         if len > MAX_LINE_BYTES {
             return too_large("line in bytes", len, MAX_LINE_BYTES);
         }
-        let pairs = rows.metadata(row).map_or(0, |m| m.packed().len());
-        if pairs > MAX_PAIRS_BYTES {
-            return too_large("metadata in bytes", pairs, MAX_PAIRS_BYTES);
+        let pairs = rows.metadata(row).map(|m| m.packed());
+        if pairs != last_pairs {
+            let len = pairs.map_or(0, str::len);
+            if len > MAX_PAIRS_BYTES {
+                return too_large("metadata in bytes", len, MAX_PAIRS_BYTES);
+            }
+            metadata_bytes += len as u64;
+            last_pairs = pairs;
         }
         last = timestamp;
         line_bytes += len as u64;
     }
-    Ok(CheckedRows { line_bytes })
+    Ok(CheckedRows { line_bytes, metadata_bytes })
 }
 
 /// Metadata of the rows so far; nothing is kept until the first row that has any.

@@ -2,11 +2,12 @@
 //!
 //! A *pack* holds *frames*: about 1 MiB of lines of one or many streams of one tenant, as columns (streams, metadata,
 //! timestamps, lengths, lines) that are compressed and checksummed each on its own, so that a reader takes only what it
-//! needs. A *block* is the range of rows that one stream has in a frame. `FORMAT.md` beside this crate describes every byte.
+//! needs. A *block* is the range of rows that one stream has in a frame. `FORMAT.md` beside this crate describes every
+//! byte.
 //!
-//! This crate does no I/O of its own, starts no thread, and knows nothing of labels beyond storing them: finding blocks is
-//! the index's work, and filters are handed in as a [`LinePredicate`]. Everything that reads is written for untrusted
-//! bytes: it does not panic, allocates within [`DecodeLimits`], and a damaged column costs that column only.
+//! This crate does no I/O of its own, starts no thread, and knows nothing of labels beyond storing them: finding blocks
+//! is the index's work, and filters are handed in as a [`LinePredicate`]. Everything that reads is written for
+//! untrusted bytes: it does not panic, allocates within [`DecodeLimits`], and a damaged column costs that column only.
 //!
 //! ```
 //! use bytes::Bytes;

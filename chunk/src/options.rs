@@ -89,7 +89,7 @@ pub struct DecodeLimits {
 impl Default for DecodeLimits {
     fn default() -> Self {
         Self {
-            max_column_bytes: 2 * (MAX_FRAME_BYTES as u64 + MAX_LINE_BYTES as u64 + MAX_PAIRS_BYTES as u64),
+            max_column_bytes: 2 * (u64::from(MAX_FRAME_BYTES) + MAX_LINE_BYTES as u64 + MAX_PAIRS_BYTES as u64),
             max_frame_rows: MAX_FRAME_ROWS,
             max_directory_bytes: 256 << 20,
         }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use narvi_types::wire::Reader;
 
 use crate::{
-    ChunkError, Codec, DecodeLimits, FORMAT_VERSION, FrameInfo, ReadAt, Result, SectionInfo, SectionKind, TenantInfo,
-    codec,
+    ChunkError, Codec, DecodeLimits, FORMAT_VERSION, FrameInfo, OLDEST_READABLE_VERSION, ReadAt, Result, SectionInfo,
+    SectionKind, TenantInfo, codec,
     directory::{Directory, DirectoryError},
     format::{HEAD_BYTES, HEAD_MAGIC, TAIL_BYTES, TAIL_MAGIC},
     source::read_exact,
@@ -169,9 +169,12 @@ pub(crate) fn check_head(input: &dyn ReadAt) -> Result<()> {
     check_version(u16::from_le_bytes([version[0], version[1]]))
 }
 
-// The oldest readable version is 0 today, and no number is below it.
 fn check_version(found: u16) -> Result<()> {
-    if found <= FORMAT_VERSION { Ok(()) } else { Err(ChunkError::Unsupported { found, why: "is newer".into() }) }
+    if (OLDEST_READABLE_VERSION..=FORMAT_VERSION).contains(&found) {
+        return Ok(());
+    }
+    let why = if found > FORMAT_VERSION { "is newer" } else { "is too old" };
+    Err(ChunkError::Unsupported { found, why: why.into() })
 }
 
 struct Footer {

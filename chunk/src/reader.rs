@@ -16,6 +16,9 @@ use crate::{
     source::read_exact,
 };
 
+/// Appends the values of a page of that many rows.
+type DecodePage = fn(&[u8], usize, &mut Vec<i64>) -> std::result::Result<(), ColumnError>;
+
 /// The metadata of a frame's rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,8 +39,8 @@ impl MetadataColumn {
     }
 }
 
-/// One frame, read column by column. Lines, offsets and metadata are kept once decoded, so asking again is free; pages of
-/// timestamps and lengths are decoded each time. Can be shared between threads.
+/// One frame, read column by column. Lines, offsets and metadata are kept once decoded, so asking again is free; pages
+/// of timestamps and lengths are decoded each time. Can be shared between threads.
 pub struct FrameReader<R> {
     pack: Pack,
     frame: u32,
@@ -210,12 +213,7 @@ impl<R: ReadAt> FrameReader<R> {
         raw.map(Bytes::from).map_err(|detail| self.corrupt(column, 0, &detail))
     }
 
-    fn paged(
-        &self,
-        kind: ColumnKind,
-        rows: Range<u32>,
-        decode: fn(&[u8], usize, &mut Vec<i64>) -> std::result::Result<(), ColumnError>,
-    ) -> Result<Vec<i64>> {
+    fn paged(&self, kind: ColumnKind, rows: Range<u32>, decode: DecodePage) -> Result<Vec<i64>> {
         if rows.start > rows.end || rows.end > self.info.rows {
             let (asked, len) = (rows.end.max(rows.start).into(), self.info.rows.into());
             return Err(ChunkError::OutOfRange { what: "row", asked, len });

@@ -15,7 +15,8 @@ pub trait Rows {
     /// Structured metadata of a row, if it has any.
     fn metadata(&self, row: usize) -> Option<&Metadata>;
 
-    /// Checks what the implementation itself must hold true, such as slices of equal length. Called before anything else.
+    /// Checks what the implementation itself must hold true, such as slices of equal length. Called before anything
+    /// else.
     ///
     /// # Errors
     /// [`ChunkError::RowCount`], when parts differ in number.

@@ -6,8 +6,8 @@ use memchr::memmem;
 
 /// A filter of lines that works on the buffer of all lines at once. Implemented by whoever knows what lines to keep.
 pub trait LinePredicate: Send + Sync {
-    /// Keeps, of `rows`, those whose line passes. `rows` has one place per line of `lines`; rows that are not in it need
-    /// not be looked at, and must not be added.
+    /// Keeps, of `rows`, those whose line passes. `rows` has one place per line of `lines`; rows that are not in it
+    /// need not be looked at, and must not be added.
     fn retain(&self, lines: Lines<'_>, rows: &mut RowSet);
 }
 
@@ -59,8 +59,8 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// Keeps, of `rows`, those in whose line `find` finds something. `find(bytes, from)` gives the first match in `bytes` that
-/// starts at or after `from`; it is run over the buffer of all lines, or over single lines when few rows are left.
+/// Keeps, of `rows`, those in whose line `find` finds something. `find(bytes, from)` gives the first match in `bytes`
+/// that starts at or after `from`; it is run over the buffer of all lines, or over single lines when few rows are left.
 ///
 /// A match that runs over the end of a line does not count: the line is then searched on its own. So `find` may be a
 /// substring, many substrings or a regular expression, as long as it finds in the buffer, starting in a line, something
@@ -159,7 +159,7 @@ impl RowSet {
     pub fn full(len: usize) -> Self {
         let mut words = vec![u64::MAX; len.div_ceil(64)];
         if let Some(last) = words.last_mut()
-            && len % 64 != 0
+            && !len.is_multiple_of(64)
         {
             *last = (1 << (len % 64)) - 1;
         }
@@ -313,11 +313,19 @@ mod tests {
         }
 
         #[test]
-        fn row_sets_are_sets(len in 0..300_usize, ops in proptest::collection::vec((0..320_usize, any::<bool>()), 0..100)) {
+        fn row_sets_are_sets(
+            len in 0..300_usize, ops in proptest::collection::vec((0..320_usize, any::<bool>()), 0..100),
+        ) {
             let mut set = RowSet::new(len);
             let mut model = std::collections::BTreeSet::new();
             for (row, insert) in ops {
-                if insert { set.insert(row); if row < len { model.insert(row); } } else { set.remove(row); model.remove(&row); }
+                if !insert {
+                    set.remove(row);
+                    model.remove(&row);
+                } else {
+                    set.insert(row);
+                    model.extend((row < len).then_some(row));
+                }
             }
             prop_assert_eq!(set.count(), model.len());
             prop_assert!(set.iter().eq(model.iter().copied()));

@@ -71,8 +71,8 @@ impl PackWriter {
         })
     }
 
-    /// Starts a tenant's part; the open frame is closed. Naming the current tenant again does nothing. A tenant that gets
-    /// no rows leaves no trace.
+    /// Starts a tenant's part; the open frame is closed. Naming the current tenant again does nothing. A tenant that
+    /// gets no rows leaves no trace.
     ///
     /// # Errors
     /// The tenant was written before, with another one since; the open frame cannot be encoded.
@@ -93,8 +93,8 @@ impl PackWriter {
         Ok(())
     }
 
-    /// Appends rows of one stream, sorted by timestamp. A block that is large is split over several frames; then several
-    /// places are given, in row order. No rows give no place. For good compression, come sorted by labels.
+    /// Appends rows of one stream, sorted by timestamp. A block that is large is split over several frames; then
+    /// several places are given, in row order. No rows give no place. For good compression, come sorted by labels.
     ///
     /// # Errors
     /// No tenant, rows not sorted, a line or metadata above the format's limits (nothing is appended then), or a frame
@@ -113,13 +113,13 @@ impl PackWriter {
         let mut places = Vec::new();
         let mut rest = 0..rows.len();
         while !rest.is_empty() {
-            if self.is_full() {
-                self.close_frame()?;
-            }
             let part = self.fitting(rows, rest.clone());
             rest.start = part.end;
             let place = self.open.push_checked(labels, rows, part);
             places.push(BlockPlace { frame: self.next_frame(), ..place });
+            if !rest.is_empty() {
+                self.close_frame()?;
+            }
         }
         self.line_bytes += checked.line_bytes;
         Ok(places)

@@ -1,28 +1,14 @@
-//! The time of day, which tests set.
+//! The time of day and drawn numbers.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Gives the time of day.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Clock {
-    #[cfg(test)]
-    set_ms: Option<std::sync::Arc<std::sync::atomic::AtomicU64>>,
-}
+/// Gives the time of day; the one place that asks for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Clock;
 
 impl Clock {
-    /// A clock that stands still until it is set.
-    #[cfg(test)]
-    pub(crate) fn manual(ms: u64) -> (Self, std::sync::Arc<std::sync::atomic::AtomicU64>) {
-        let shared = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(ms));
-        (Self { set_ms: Some(shared.clone()) }, shared)
-    }
-
     /// Milliseconds since the epoch.
-    pub(crate) fn now_ms(&self) -> u64 {
-        #[cfg(test)]
-        if let Some(ms) = &self.set_ms {
-            return ms.load(std::sync::atomic::Ordering::SeqCst);
-        }
+    pub(crate) fn now_ms(self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }

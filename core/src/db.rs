@@ -8,7 +8,6 @@ use crate::{
     Ack, Builder, OpenReport, PushStream, Result, Settings, Subscription,
     read::{Packs, Tables},
     state::{SharedState, State},
-    store::Store,
     writer::{Background, Writer},
 };
 
@@ -141,7 +140,8 @@ impl Db {
         &self.inner.tables
     }
 
-    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+    #[cfg(test)]
+    pub(crate) fn store(&self) -> &Arc<dyn crate::Store> {
         self.inner.writer.store()
     }
 }

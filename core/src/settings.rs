@@ -54,14 +54,17 @@ pub enum WalSync {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "plain settings, made with `..Default::default()`")]
 pub struct FlushSettings {
-    /// Bytes of memory that a generation takes when it is flushed.
+    /// Bytes of rows (lines, metadata, times) that a generation has when it is flushed.
     pub generation_bytes: u64,
     /// Seconds after its first row that a generation is flushed.
     pub max_age_secs: u64,
     /// Seconds after its last row that a generation is flushed.
     pub idle_secs: u64,
-    /// Bytes of memory that may wait to be flushed. Pushes beyond it wait.
+    /// Bytes of rows that may wait to be flushed, beside one generation that is filled. Pushes beyond it wait.
     pub max_waiting_bytes: u64,
+    /// Bytes of memory that rows and streams not yet flushed may take. At three quarters of it they are flushed; pushes
+    /// beyond it wait. Counts where there are many streams of few rows.
+    pub max_memory_bytes: u64,
     /// How long such a push waits before it is refused as [`ErrorKind::Busy`](crate::ErrorKind::Busy).
     pub push_timeout_ms: u64,
     /// The pause after a failed flush; it doubles up to the longest.
@@ -101,7 +104,8 @@ impl Default for FlushSettings {
             generation_bytes: 64 << 20,
             max_age_secs: 3600,
             idle_secs: 1800,
-            max_waiting_bytes: 96 << 20,
+            max_waiting_bytes: 64 << 20,
+            max_memory_bytes: 192 << 20,
             push_timeout_ms: 30_000,
             retry_min_ms: 500,
             retry_max_ms: 60_000,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! page:    encoding u8 | median, zigzag varint | body
-//! packed:  width u8 | exceptions, varint | per exception: gap varint, high bits varint | rows * width bits, low ones first
+//! packed:  width u8 | exceptions, varint | per exception: gap varint, high bits varint | rows * width bits
 //! planes:  bytes u8 | plane 0 (low bytes of all rows) | plane 1 | ..., all planes compressed together
 //! ```
 //! `encoding` is 0 for packed, 16 + codec for planes. The number of rows is known to the reader.
@@ -243,7 +243,9 @@ mod tests {
         }
 
         #[test]
-        fn values_of_any_width_round_trip(bits in 0..64_u32, values in proptest::collection::vec(any::<u64>(), 0..300)) {
+        fn values_of_any_width_round_trip(
+            bits in 0..64_u32, values in proptest::collection::vec(any::<u64>(), 0..300),
+        ) {
             check(&values.iter().map(|v| (v >> (63 - bits)) as i64).collect::<Vec<_>>());
         }
 

@@ -1,4 +1,5 @@
-//! Encodings of single columns. They work on bytes that were checksummed and decompressed before, and still trust nothing.
+//! Encodings of single columns. They work on bytes that were checksummed and decompressed before, and still trust
+//! nothing.
 
 pub(crate) mod ints;
 pub(crate) mod metadata;

@@ -4,7 +4,8 @@
 //! names count, varint | names, each varint length and text
 //! shapes count, varint | per shape: number of names, varint | numbers of the names, varints
 //! ```
-//! A shape is the sequence of names of a list of pairs. Values follow name by name, in an order that each column chooses.
+//! A shape is the sequence of names of a list of pairs. Values follow name by name, in an order that each column
+//! chooses.
 
 use std::collections::HashMap;
 

@@ -67,7 +67,8 @@ proptest! {
     /// Checksums hide most of the decoders from random damage: here they are made right again.
     #[test]
     fn damage_under_valid_checksums_does_no_harm(codec in 0..4_usize, frame: proptest::sample::Index,
-        column: proptest::sample::Index, patches in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
+        column: proptest::sample::Index, patches in proptest::collection::vec(
+            (any::<proptest::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let sound = file(codec);
         let pack = Pack::open(&sound)?;

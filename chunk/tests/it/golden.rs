@@ -78,7 +78,8 @@ fn the_writer_still_writes_golden_packs() {
     }
 }
 
-/// Writes the golden files; allowed until the first release only: `cargo test -p narvi-chunk -- --ignored write_golden`.
+/// Writes the golden files; allowed until the first release only: `cargo test -p narvi-chunk -- --ignored
+/// write_golden`.
 #[test]
 #[ignore = "changes golden files"]
 fn write_golden() {

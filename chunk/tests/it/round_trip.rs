@@ -98,7 +98,9 @@ proptest! {
     }
 
     #[test]
-    fn any_range_of_rows_is_a_slice_of_all(rows in rows(false), a: u32, b: u32, page_rows in 1..20_u32, codec in 0..4_usize) {
+    fn any_range_of_rows_is_a_slice_of_all(
+        rows in rows(false), a: u32, b: u32, page_rows in 1..20_u32, codec in 0..4_usize,
+    ) {
         prop_assume!(!rows.is_empty());
         let options = PackOptions { page_rows, compression: CODECS[codec], ..PackOptions::default() };
         let all: Vec<i64> = rows.iter().map(|r| r.0).collect();

@@ -100,7 +100,7 @@ fn small_streams_stay_within_the_budget() {
 fn many_tiny_tenants_stay_cheap() {
     let mut writer = PackWriter::new(PackOptions::default()).expect("valid options");
     let mut random = Random(2);
-    let tenants = 10_000;
+    let tenants = 10_000_u64;
     for tenant in 0..tenants {
         writer.tenant(&format!("tenant-{tenant:05}")).expect("new tenant");
         let labels = Labels::from_pairs([("app", "api"), ("env", "prod")]).expect("valid labels");

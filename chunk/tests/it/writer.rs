@@ -83,6 +83,15 @@ fn small_blocks_stay_whole_and_large_ones_are_split() {
     assert_eq!(places(&mut pack, 6, 100), [(1, 0, 6)]);
     assert_eq!(places(&mut pack, 9, 100), [(2, 0, 9)], "half full is full enough");
     assert_eq!(places(&mut pack, 31, 100), [(3, 0, 10), (4, 0, 10), (5, 0, 11)]);
+    let level = [metadata(&[("level", "info, at some length")]), metadata(&[("level", "warn, at some length")])];
+    let mixed: Vec<Row> = (0..40).map(|n| (n, vec![b'x'; 50], level[n as usize % 2].clone())).collect();
+    let places_mixed = write_block(&mut pack, &stream, &mixed).expect("appends");
+    let frames: Vec<u32> = places_mixed.iter().map(|p| p.frame).collect();
+
+    assert!(
+        frames.len() > 1 && frames.windows(2).all(|f| f[0] < f[1]),
+        "no frame holds two pieces of a block: {frames:?}"
+    );
     let mut pack = writer(PackOptions { frame_rows: 10, ..PackOptions::default() });
     assert_eq!(places(&mut pack, 25, 0), [(0, 0, 10), (1, 0, 10), (2, 0, 5)], "lines without bytes count as rows");
 }

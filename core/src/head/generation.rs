@@ -1,7 +1,7 @@
 //! A generation: the heads of all tenants since one WAL segment began.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -20,7 +20,8 @@ pub(crate) struct Generation {
     id: u64,
     tenants: RwLock<HashMap<Tenant, Arc<TenantHead>>>,
     next_stream: AtomicU32,
-    memory_bytes: AtomicU64,
+    row_bytes: AtomicU64,
+    stream_bytes: AtomicU64,
     line_bytes: AtomicU64,
     rows: AtomicU64,
     /// When the first and the last row came, in milliseconds of the database's clock; 0 without rows.
@@ -31,7 +32,9 @@ pub(crate) struct Generation {
 /// What a generation holds, counted. Figures of a generation that is pushed to may be of slightly different moments.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct GenerationStats {
-    /// An estimate of the memory it takes.
+    /// Memory of the rows: lines, metadata, and what stands beside them.
+    pub(crate) row_bytes: u64,
+    /// An estimate of all memory it takes: rows and streams.
     pub(crate) memory_bytes: u64,
     /// Bytes of all lines.
     pub(crate) line_bytes: u64,
@@ -58,7 +61,8 @@ impl Generation {
             id,
             tenants: RwLock::default(),
             next_stream: AtomicU32::new(0),
-            memory_bytes: AtomicU64::new(0),
+            row_bytes: AtomicU64::new(0),
+            stream_bytes: AtomicU64::new(0),
             line_bytes: AtomicU64::new(0),
             rows: AtomicU64::new(0),
             first_push_ms: AtomicU64::new(0),
@@ -76,8 +80,10 @@ impl Generation {
     }
 
     pub(crate) fn stats(&self) -> GenerationStats {
+        let row_bytes = self.row_bytes.load(Ordering::Relaxed);
         GenerationStats {
-            memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
+            row_bytes,
+            memory_bytes: row_bytes + self.stream_bytes.load(Ordering::Relaxed),
             line_bytes: self.line_bytes.load(Ordering::Relaxed),
             rows: self.rows.load(Ordering::Relaxed),
             streams: self.next_stream.load(Ordering::Relaxed),
@@ -112,7 +118,7 @@ impl Generation {
         let (head, new) = tenant.stream(labels, || self.next_stream.fetch_add(1, Ordering::Relaxed));
         if new {
             let bytes = STREAM_BYTES + 3 * labels.packed().len() as u64;
-            self.memory_bytes.fetch_add(bytes, Ordering::Relaxed);
+            self.stream_bytes.fetch_add(bytes, Ordering::Relaxed);
         }
         head
     }
@@ -129,7 +135,7 @@ impl Generation {
         stream.append(entries);
         let rows = entries.len() as u64;
         self.line_bytes.fetch_add(lines, Ordering::Relaxed);
-        self.memory_bytes.fetch_add(lines + metadata + ROW_BYTES * rows, Ordering::Relaxed);
+        self.row_bytes.fetch_add(lines + metadata + ROW_BYTES * rows, Ordering::Relaxed);
         self.rows.fetch_add(rows, Ordering::Relaxed);
         self.last_push_ms.fetch_max(now_ms, Ordering::Relaxed);
         let _ = self.first_push_ms.compare_exchange(0, now_ms.max(1), Ordering::Relaxed, Ordering::Relaxed);
@@ -138,32 +144,5 @@ impl Generation {
     /// A tenant's streams that pass all matchers and may have rows in the time range.
     pub(crate) fn select(&self, tenant: &Tenant, matchers: &[Matcher], range: &TimeRange) -> Vec<Arc<StreamHead>> {
         self.tenant(tenant).map(|heads| heads.select(matchers, range)).unwrap_or_default()
-    }
-
-    /// Adds the label names of those streams.
-    pub(crate) fn label_names(
-        &self,
-        tenant: &Tenant,
-        matchers: &[Matcher],
-        range: &TimeRange,
-        out: &mut BTreeSet<String>,
-    ) {
-        if let Some(heads) = self.tenant(tenant) {
-            heads.label_names(matchers, range, out);
-        }
-    }
-
-    /// Adds the values that a label has in those streams.
-    pub(crate) fn label_values(
-        &self,
-        tenant: &Tenant,
-        name: &str,
-        matchers: &[Matcher],
-        range: &TimeRange,
-        out: &mut BTreeSet<String>,
-    ) {
-        if let Some(heads) = self.tenant(tenant) {
-            heads.label_values(name, matchers, range, out);
-        }
     }
 }

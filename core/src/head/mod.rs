@@ -10,8 +10,8 @@ mod tenant;
 mod tests;
 
 pub(crate) use self::{
-    generation::{Generation, GenerationStats},
+    generation::Generation,
     piece::{HeadPiece, PIECE_BYTES},
-    stream::{StreamHead, StreamSnapshot},
+    stream::StreamHead,
     tenant::TenantHead,
 };

@@ -39,8 +39,6 @@ pub(crate) struct StreamSnapshot {
     pub(crate) rows: u64,
     /// Bytes of all lines.
     pub(crate) line_bytes: u64,
-    /// First and last time; empty without rows.
-    pub(crate) range: TimeRange,
 }
 
 impl StreamHead {
@@ -105,12 +103,7 @@ impl StreamHead {
     pub(crate) fn snapshot(&self) -> StreamSnapshot {
         let mut body = self.body.lock();
         body.seal();
-        StreamSnapshot {
-            pieces: body.sealed.clone(),
-            rows: body.rows,
-            line_bytes: body.line_bytes,
-            range: body.range.unwrap_or(TimeRange::EMPTY),
-        }
+        StreamSnapshot { pieces: body.sealed.clone(), rows: body.rows, line_bytes: body.line_bytes }
     }
 }
 

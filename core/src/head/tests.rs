@@ -71,7 +71,8 @@ proptest! {
             let range = model.iter().fold(TimeRange::EMPTY, |range, e| {
                 range.cover(&TimeRange::new(e.timestamp.as_ns(), e.timestamp.as_ns()))
             });
-            prop_assert_eq!(snapshot.range, range);
+            let pieces = snapshot.pieces.iter().fold(TimeRange::EMPTY, |range, piece| range.cover(&piece.range));
+            prop_assert_eq!(pieces, range);
         }
     }
 
@@ -101,12 +102,12 @@ proptest! {
         let found = generation.select(&tenant, &matchers, &range);
         prop_assert_eq!(found.iter().map(|head| head.labels()).collect::<Vec<_>>(), expected.clone());
         let mut names = BTreeSet::new();
-        generation.label_names(&tenant, &matchers, &range, &mut names);
+        heads.label_names(&matchers, &range, &mut names);
         let model: BTreeSet<String> =
             expected.iter().flat_map(|l| l.iter()).map(|(name, _)| name.to_owned()).collect();
         prop_assert_eq!(names, model);
         let mut values = BTreeSet::new();
-        generation.label_values(&tenant, "a", &matchers, &range, &mut values);
+        heads.label_values("a", &matchers, &range, &mut values);
         let model: BTreeSet<String> = expected.iter().filter_map(|l| l.get("a")).map(str::to_owned).collect();
         prop_assert_eq!(values, model);
         prop_assert!(generation.select(&Tenant::new("other").expect("valid"), &matchers, &range).is_empty());
@@ -154,7 +155,7 @@ fn streams_without_rows_are_not_seen() {
     let _ = generation.stream(&heads, &Labels::from_pairs([("a", "b")]).expect("valid"));
     assert!(generation.select(&tenant, &[], &TimeRange::ALL).is_empty());
     let mut names = BTreeSet::new();
-    generation.label_names(&tenant, &[], &TimeRange::ALL, &mut names);
+    heads.label_names(&[], &TimeRange::ALL, &mut names);
     assert!(names.is_empty());
     assert!(generation.is_empty());
 }

@@ -13,7 +13,9 @@ use std::{
 
 use narvi_types::{Tenant, TimeRange};
 
-pub(crate) use self::commit::{ManifestStore, key_of};
+pub(crate) use self::commit::ManifestStore;
+#[cfg(test)]
+pub(crate) use self::commit::key_of;
 
 /// A snapshot of the store. Immutable; a commit makes the next one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -10,6 +10,9 @@ mod packs;
 mod rows;
 mod source;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::meta::StreamStats;
 pub(crate) use self::{
     catalog::{StoreCatalog, Tables},

@@ -22,7 +22,7 @@ pub use self::{
 };
 
 /// The result of a store's functions.
-pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = StoreError> = std::result::Result<T, E>;
 
 /// A place for immutable objects under slash-separated keys. Keys are one to 16 segments of `A-Z a-z 0-9 . _ - ! * ' ( )`,
 /// none of them `.` or `..` or beginning with `.tmp`, in all at most 512 bytes.

@@ -10,7 +10,7 @@ mod tests;
 
 pub(crate) use self::{
     folder::Wal,
-    record::{RecordBuilder, StreamRows},
+    record::RecordBuilder,
     replay::replay,
     segment::{Poison, Segment},
 };

@@ -86,7 +86,7 @@ impl Writer {
         let Some(first_ms) = stats.iter().map(|s| s.first_push_ms).min() else { return false };
         let last_ms = stats.iter().map(|s| s.last_push_ms).max().unwrap_or(first_ms);
         let older = |ms: u64, secs: u64| now_ms.saturating_sub(ms) >= secs.saturating_mul(1000);
-        stats.iter().map(|s| s.memory_bytes).sum::<u64>() >= settings.generation_bytes
+        self.load().is_full(settings)
             || older(first_ms, settings.max_age_secs)
             || older(last_ms, settings.idle_secs)
             || self.active_is_full()

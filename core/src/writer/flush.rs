@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Active, Writer, output};
+use super::{Active, Load, Writer, output};
 use crate::{Error, Result, head::Generation, manifest::Delta, state::State};
 
 /// What flushes leave for the next one.
@@ -46,7 +46,9 @@ impl Writer {
 
     pub(crate) fn active_is_full(&self) -> bool {
         let active = self.active.read();
-        active.generation.stats().memory_bytes >= self.settings.flush.generation_bytes
+        let stats = active.generation.stats();
+        let load = Load { row_bytes: stats.row_bytes, memory_bytes: stats.memory_bytes };
+        load.is_full(&self.settings.flush)
             || active.segment.as_ref().is_some_and(|segment| segment.bytes() >= self.settings.wal.segment_bytes)
     }
 

@@ -34,7 +34,7 @@ pub use self::{
     tail::{Dropped, Subscription, TailBatch},
 };
 use crate::{
-    Error, ErrorKind, Result, Settings, WalSync,
+    Error, ErrorKind, FlushSettings, Result, Settings, WalSync,
     clock::Clock,
     failpoint::Failpoints,
     head::Generation,
@@ -157,8 +157,32 @@ impl Writer {
         self.wal.as_ref().map_or(Ok(()), |wal| wal.poison.check())
     }
 
-    /// Memory of all rows that are not in files.
-    fn memory_bytes(&self) -> u64 {
-        self.state.load().generations.iter().map(|generation| generation.stats().memory_bytes).sum()
+    /// What is not in files yet.
+    fn load(&self) -> Load {
+        let stats = self.state.load().generations.iter().map(|generation| generation.stats()).collect::<Vec<_>>();
+        Load {
+            row_bytes: stats.iter().map(|stats| stats.row_bytes).sum(),
+            memory_bytes: stats.iter().map(|stats| stats.memory_bytes).sum(),
+        }
+    }
+}
+
+/// How much is in memory, of one generation or of all.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    row_bytes: u64,
+    memory_bytes: u64,
+}
+
+impl Load {
+    /// Whether it should be flushed.
+    fn is_full(self, settings: &FlushSettings) -> bool {
+        self.row_bytes >= settings.generation_bytes || self.memory_bytes >= settings.max_memory_bytes / 4 * 3
+    }
+
+    /// Whether no more may come until something was flushed.
+    fn is_too_much(self, settings: &FlushSettings) -> bool {
+        self.row_bytes >= settings.generation_bytes.saturating_add(settings.max_waiting_bytes)
+            || self.memory_bytes >= settings.max_memory_bytes
     }
 }

@@ -91,7 +91,7 @@ impl Writer {
             subscribers: super::Subscribers::default(),
             buffers: Mutex::default(),
             closed: false.into(),
-            clock: Clock::default(),
+            clock: Clock,
             report: Mutex::default(),
             failpoints: Failpoints::new(),
             wal,
@@ -108,7 +108,6 @@ impl Writer {
     /// Reads segments back into generations. What is in files already is deleted; when memory is full, it is flushed.
     fn replay(&self, logged: &[u64], covered: u64) -> Result<()> {
         let Some(wal) = self.wal.clone() else { return Ok(()) };
-        let limit = self.settings.flush.generation_bytes.saturating_add(self.settings.flush.max_waiting_bytes);
         for &id in logged {
             if id <= covered {
                 wal.remove(id)?;
@@ -125,7 +124,7 @@ impl Writer {
                 generations.insert(generations.len().saturating_sub(1), generation);
                 State { manifest: state.manifest.clone(), generations }
             });
-            if self.memory_bytes() >= limit {
+            if self.load().is_too_much(&self.settings.flush) {
                 self.try_flush_frozen(&mut self.flushing.lock())?;
             }
         }

@@ -103,18 +103,20 @@ impl Writer {
     /// Waits until flushes have made room in memory.
     fn wait_for_room(&self) -> Result<()> {
         let flush = &self.settings.flush;
-        let limit = flush.generation_bytes.saturating_add(flush.max_waiting_bytes);
-        if self.memory_bytes() < limit {
+        if !self.load().is_too_much(flush) {
             return Ok(());
         }
         let deadline = Instant::now() + Duration::from_millis(flush.push_timeout_ms);
         self.want_flush();
         let mut pressure = self.pressure.lock();
-        while self.memory_bytes() >= limit {
-            if self.relieved.wait_until(&mut pressure, deadline).timed_out() && self.memory_bytes() >= limit {
+        while self.load().is_too_much(flush) {
+            let over = self.relieved.wait_until(&mut pressure, deadline).timed_out();
+            if over && self.load().is_too_much(flush) {
+                let cause = self.last_flush_error().map(|e| format!(": {e}")).unwrap_or_default();
+                let bytes = self.load().memory_bytes;
                 let text = format!(
-                    "{limit} bytes of lines wait to be flushed, which is the limit; flushing does not keep up or fails{}",
-                    self.last_flush_error().map(|e| format!(": {e}")).unwrap_or_default()
+                    "{bytes} bytes of lines and streams wait to be flushed, more than may; flushing does not keep up \
+                     or fails{cause}"
                 );
                 return Err(Error::new(ErrorKind::Busy, text));
             }

@@ -120,7 +120,7 @@ impl Runner {
         if rows.is_empty() {
             return Ok(());
         }
-        let metadata = if columns.metadata && program.minds_metadata(segment) { batch.metadata()? } else { None };
+        let metadata = if program.minds_metadata(segment) { batch.metadata()? } else { None };
         let lengths = if columns.lengths && lines.is_none() { Some(batch.lengths()?) } else { None };
         let input = Input { timestamps, lines, metadata, lengths, dead: batch.dead_rows()? };
         self.start(segment);

@@ -8,6 +8,7 @@ use crate::template::funcs::{Env, Function, Param};
 use crate::template::limits::{Account, MAX_CALL_DEPTH, MAX_OUTPUT_BYTES, too_large};
 use crate::template::printf;
 use crate::template::step::plain_field;
+use crate::template::time;
 use crate::template::value::{Value, sorted_labels};
 use crate::value::quote;
 
@@ -343,17 +344,14 @@ impl<'t: 'a, 'a> Run<'t, 'a, '_> {
             receiver = self.field(&receiver, name, interface, false)?;
             interface = inner;
         }
-        if let Value::Time(time) = &receiver {
-            if let Some((param, method)) = crate::template::time::method(final_name) {
-                let time = time.clone();
-                let params: &[Param] = if param { &[Param::Str] } else { &[] };
-                let args = command.args.get(1..).unwrap_or_default();
-                let values = self.args(frame, dot, final_name, params, None, args, last)?;
-                return method(&time, values.as_slice()).map_err(|e| {
-                    frame.at = At::Expr(node);
-                    Halt::Error(format!("error calling {final_name}: {e}"))
-                });
-            }
+        if let (Value::Time(time), Some((param, method))) = (&receiver, time::method(final_name)) {
+            let params: &[Param] = if param { &[Param::Str] } else { &[] };
+            let args = command.args.get(1..).unwrap_or_default();
+            let values = self.args(frame, dot, final_name, params, None, args, last)?;
+            return method(time, values.as_slice()).map_err(|e| {
+                frame.at = At::Expr(node);
+                Halt::Error(format!("error calling {final_name}: {e}"))
+            });
         }
         let has_args = command.args.len() > 1 || last.is_some();
         self.field(&receiver, final_name, interface, has_args).map_err(Halt::Error)
@@ -510,7 +508,7 @@ impl<'t: 'a, 'a> Run<'t, 'a, '_> {
         let mut receiver = receiver;
         let mut interface = false;
         for name in names {
-            if let (Value::Time(time), Some((false, method))) = (&receiver, crate::template::time::method(name)) {
+            if let (Value::Time(time), Some((false, method))) = (&receiver, time::method(name)) {
                 receiver = method(time, &[])?;
                 continue;
             }

@@ -186,11 +186,12 @@ impl Parser<'_> {
         if let Some(c) = char::from_u32(unit) {
             return Some(c);
         }
-        if unit < 0xdc00 && self.text.get(self.at..self.at + 2) == Some(b"\\u") {
-            if let Some(low @ 0xdc00..=0xdfff) = self.hex4(self.at + 2) {
-                self.at += 6;
-                return char::from_u32(0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
-            }
+        if unit < 0xdc00
+            && self.text.get(self.at..self.at + 2) == Some(b"\\u")
+            && let Some(low @ 0xdc00..=0xdfff) = self.hex4(self.at + 2)
+        {
+            self.at += 6;
+            return char::from_u32(0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00));
         }
         Some('\u{fffd}')
     }

@@ -343,7 +343,8 @@ impl<'a> Lexer<'a> {
     }
 
     fn number(&mut self) -> Result<(), String> {
-        let bad = |lexer: &Self| format!("bad number syntax: {}", quote(lexer.input[lexer.start..lexer.at].as_bytes()));
+        let bad =
+            |lexer: &Self| format!("bad number syntax: {}", quote(&lexer.input.as_bytes()[lexer.start..lexer.at]));
         if !self.scan_number() {
             return Err(bad(self));
         }

@@ -234,10 +234,8 @@ fn offset_text(offset: i64, form: Offset) -> String {
 }
 
 fn fraction_text(nanos: u32, digits: usize, trim: bool, shown: &[u8]) -> String {
+    // There are never more than nine.
     let mut decimals = format!("{nanos:09}");
-    if digits > decimals.len() {
-        decimals.push_str(&"0".repeat(digits - decimals.len()));
-    }
     decimals.truncate(digits);
     if trim {
         decimals.truncate(decimals.trim_end_matches('0').len());

@@ -145,7 +145,10 @@ fn read<'t>(fields: &mut Fields, element: Element, text: &'t [u8], layout: &[u8]
         Element::UpperPm | Element::LowerPm => {
             let (pm, am) = if element == Element::UpperPm { (b"PM", b"AM") } else { (b"pm", b"am") };
             let head = text.get(..2)?;
-            fields.afternoon = Some(if head == pm { true } else { return_none_unless(head == am)? });
+            fields.afternoon = Some(head == pm);
+            if head != pm && head != am {
+                return None;
+            }
             &text[2..]
         }
         Element::ZoneName => zone_name(fields, text)?,
@@ -158,11 +161,6 @@ fn read<'t>(fields: &mut Fields, element: Element, text: &'t [u8], layout: &[u8]
         Element::Fraction { trim: true, .. } => optional_fraction(fields, text)?,
     };
     Some(rest)
-}
-
-/// `Some(false)` if the condition holds.
-fn return_none_unless(condition: bool) -> Option<bool> {
-    condition.then_some(false)
 }
 
 /// Decimals of the second behind a dot or comma, as nanoseconds.
@@ -193,11 +191,11 @@ fn undeclared_fraction<'t>(fields: &mut Fields, text: &'t [u8], layout: &[u8]) -
 }
 
 fn offset<'t>(fields: &mut Fields, text: &'t [u8], form: Offset) -> Option<&'t [u8]> {
-    if form.z {
-        if let Some(rest) = text.strip_prefix(b"Z") {
-            fields.utc = true;
-            return Some(rest);
-        }
+    if form.z
+        && let Some(rest) = text.strip_prefix(b"Z")
+    {
+        fields.utc = true;
+        return Some(rest);
     }
     let negative = match text.first()? {
         b'+' => false,
@@ -320,8 +318,9 @@ fn date_of_year_day(year: i64, year_day: u32) -> Option<(u32, u32)> {
 
 /// The offset that an abbreviation has in the zone, near the time.
 fn offset_of_name(zone: &Zone, name: &str, unix_s: i64) -> Option<i64> {
-    const HALF_YEAR_S: i64 = 182 * 86_400;
-    [unix_s, unix_s + HALF_YEAR_S, unix_s - HALF_YEAR_S].into_iter().find_map(|at| {
+    const QUARTER_S: i64 = 91 * 86_400;
+    [0, 1, -1, 2, -2].into_iter().find_map(|quarters| {
+        let at = unix_s + quarters * QUARTER_S;
         let (offset, found) = zone.at(at);
         (found == name).then_some(offset)
     })

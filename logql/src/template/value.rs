@@ -129,7 +129,7 @@ impl<'a> Value<'a> {
 }
 
 /// All labels, sorted by name, as Go goes through maps.
-pub(crate) fn sorted_labels<'a>(fields: &'a dyn Fields) -> Vec<(&'a str, &'a [u8])> {
+pub(crate) fn sorted_labels(fields: &dyn Fields) -> Vec<(&str, &[u8])> {
     let mut all = Vec::new();
     fields.visit(&mut |name, value| all.push((name, value)));
     all.sort_unstable_by_key(|(name, _)| *name);

@@ -54,15 +54,13 @@ impl IpPattern {
     /// Whether the text holds an address that the pattern covers. Used for lines and for label values alike; takes time
     /// linear in the text.
     pub fn is_match(&self, text: &[u8]) -> bool {
-        if memchr2(b'.', b':', text).is_none() {
-            return false;
-        }
         let mut at = 0;
-        while let Some(rest) = text.get(at..).filter(|r| !r.is_empty()) {
-            at += match token(rest) {
-                Token::Address(address, _) if self.contains(address) => return true,
-                Token::Address(_, used) | Token::Skip(used) => used,
-            };
+        while let Some(found) = text.get(at..).and_then(|rest| memchr2(b'.', b':', rest)) {
+            let (address, next) = token(text, at, at + found);
+            if address.is_some_and(|a| self.contains(a)) {
+                return true;
+            }
+            at = next;
         }
         false
     }
@@ -94,40 +92,43 @@ fn network(address: &str, bits: &str) -> Option<Range> {
     }
 }
 
-/// What stands at the start of a text, and how many bytes to go on.
-enum Token {
-    Address(IpAddr, usize),
-    Skip(usize),
-}
-
-/// Looks for an address at the very start: up to three digits and a dot begin an IPv4 one, up to four hexadecimal digits
-/// and a colon an IPv6 one, which extends as far as its characters do. So `glued10.0.0.9glued` holds an IPv4 address, and
-/// `::ffff:10.0.0.1` is one IPv6 address and no IPv4 one.
-fn token(text: &[u8]) -> Token {
-    let digits = text.iter().take(4).take_while(|b| b.is_ascii_digit()).count();
-    if (1..=3).contains(&digits) && text.get(digits) == Some(&b'.') {
-        let run = text.iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
-        return match parse(&text[..run]) {
-            Some(address) => Token::Address(address, run),
-            None => Token::Skip(run),
-        };
+/// Reads the token around the dot or colon at `mark`, none of which lies before `floor`; also says where to go on.
+///
+/// Up to three digits and a dot begin an IPv4 address, up to four hexadecimal digits and a colon an IPv6 one, which extends
+/// as far as its characters do. So `glued10.0.0.9glued` holds an IPv4 address, and `::ffff:10.0.0.1` is one IPv6 address
+/// and no IPv4 one.
+fn token(text: &[u8], floor: usize, mark: usize) -> (Option<IpAddr>, usize) {
+    let before = text.get(floor..mark).unwrap_or_default().iter().rev();
+    if text.get(mark) == Some(&b'.') {
+        let digits = before.take(3).take_while(|b| b.is_ascii_digit()).count();
+        if digits == 0 {
+            return (None, mark + 1);
+        }
+        let rest = text.get(mark - digits..).unwrap_or_default();
+        let run = rest.iter().take_while(|b| b.is_ascii_digit() || **b == b'.').count();
+        return (parse(&rest[..run]), mark - digits + run);
     }
-    let hex = text.iter().take(5).take_while(|b| b.is_ascii_hexdigit()).count();
-    let opens = hex <= 4 && text.get(hex) == Some(&b':') && (hex > 0 || text.get(1) == Some(&b':'));
-    if opens {
-        let is_part = |b: &&u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
-        let run = text.iter().take(MAX_ADDRESS_BYTES + 1).take_while(is_part).count();
-        return match parse(&text[..run]) {
-            Some(address) => Token::Address(address, run),
-            // `code:10.0.0.1` is not an address, but what follows its colon may be.
-            None => Token::Skip(hex + 1),
-        };
+    let hex = before.take(4).take_while(|b| b.is_ascii_hexdigit()).count();
+    if hex == 0 && text.get(mark + 1) != Some(&b':') {
+        return (None, mark + 1);
     }
-    Token::Skip(digits.min(1).max(hex.min(1)).max(1))
+    let rest = text.get(mark - hex..).unwrap_or_default();
+    let is_part = |b: &&u8| b.is_ascii_hexdigit() || matches!(b, b':' | b'.');
+    let run = rest.iter().take(MAX_ADDRESS_BYTES + 1).take_while(is_part).count();
+    match parse(&rest[..run]) {
+        Some(address) => (Some(address), mark - hex + run),
+        // `code:10.0.0.1` is not an address, but what follows its colon may be.
+        None => (None, mark + 1),
+    }
 }
 
 /// Reads a token, also one that ends a sentence or stands before a port.
 fn parse(token: &[u8]) -> Option<IpAddr> {
+    // Times of day and version numbers are refused without a closer look.
+    let count = |wanted: u8| token.iter().filter(|b| **b == wanted).count();
+    if count(b':') < 2 && count(b'.') < 3 {
+        return None;
+    }
     let text = std::str::from_utf8(token).ok().filter(|t| t.len() <= MAX_ADDRESS_BYTES + 1)?;
     text.parse()
         .ok()

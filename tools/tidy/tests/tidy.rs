@@ -32,7 +32,8 @@ fn root() -> PathBuf {
 }
 
 fn tracked(pattern: &str) -> Vec<PathBuf> {
-    let git = Command::new("git").args(["ls-files", "-z", "--", pattern]).current_dir(root()).output().expect("git runs");
+    let git =
+        Command::new("git").args(["ls-files", "-z", "--", pattern]).current_dir(root()).output().expect("git runs");
     assert!(git.status.success(), "git ls-files failed");
     let names = String::from_utf8(git.stdout).expect("paths are text");
     names.split('\0').filter(|name| !name.is_empty()).map(|name| root().join(name)).collect()
@@ -73,7 +74,8 @@ fn dependencies_follow_the_arrows() {
 
 #[test]
 fn every_source_file_says_what_it_owns() {
-    let bare: Vec<_> = sources().into_iter().filter(|(_, text)| !text.starts_with("//!")).map(|(path, _)| path).collect();
+    let bare: Vec<_> =
+        sources().into_iter().filter(|(_, text)| !text.starts_with("//!")).map(|(path, _)| path).collect();
     assert!(bare.is_empty(), "files without a first line of //!: {bare:?}");
 }
 

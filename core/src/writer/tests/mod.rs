@@ -134,7 +134,7 @@ fn a_full_generation_is_flushed_by_itself_and_memory_stays_bounded() {
     for i in 0..300 {
         let line = format!("{i:05}{}", "x".repeat(5000));
         push(&db, "a", vec![stream("x", &[(i, &line)])], &mut model);
-        assert!(db.inner.writer.memory_bytes() < 220_000);
+        assert!(db.inner.writer.load().memory_bytes < 220_000);
     }
     assert!(db.state().manifest.sequence >= 5);
     assert_eq!(dump(&db), model);
@@ -303,7 +303,7 @@ fn replay_needs_no_more_memory_than_ingest() {
     settings.flush.generation_bytes = 50_000;
     settings.flush.max_waiting_bytes = 50_000;
     let db = Db::builder(folder.path()).settings(settings).open().expect("opened");
-    assert!(db.inner.writer.memory_bytes() < 100_000);
+    assert!(db.inner.writer.load().memory_bytes < 100_000);
     assert!(db.state().manifest.sequence >= 1);
     assert_eq!(dump(&db), model);
 }

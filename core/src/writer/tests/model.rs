@@ -106,7 +106,7 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             Step::Flush => drop(db.as_ref().expect("open").flush()),
             Step::Garbage => drop(db.as_ref().expect("open").collect_garbage()),
             Step::Reopen => {
-                db = None;
+                drop(db.take());
                 // A store that fails may fail to open; then it heals.
                 db = Some(
                     open()

@@ -7,10 +7,10 @@ use crate::value::{decode_char, quote};
 
 /// The arguments as one string: a lone string as it is, else printed.
 fn joined<'a>(env: &Env<'a>, args: &[Value<'a>]) -> Vec<u8> {
-    if let [only] = args {
-        if let Some(text) = only.as_str() {
-            return text.to_vec();
-        }
+    if let [only] = args
+        && let Some(text) = only.as_str()
+    {
+        return text.to_vec();
     }
     let mut out = Vec::new();
     let printable = args.iter().map(|a| if a.is_nil() { Value::Str(b"<no value>") } else { a.clone() });

@@ -45,19 +45,15 @@ pub(super) fn title<'a>(env: &mut Env<'a>, args: &[Value<'a>]) -> Outcome<'a> {
 fn trimmed(text: &[u8], cutset: &[u8], left: bool, right: bool) -> (usize, usize) {
     let in_set = |c: &[u8]| letters::chars(cutset).any(|other| other == c);
     let mut from = 0;
-    while left {
-        match letters::chars(text.get(from..).unwrap_or_default()).next() {
-            Some(c) if in_set(c) => from += c.len(),
-            _ => break,
-        }
+    if left {
+        from = letters::chars(text).take_while(|c| in_set(c)).map(<[u8]>::len).sum();
     }
     let mut to = text.len();
-    while right && to > from {
-        let head = text.get(from..to).unwrap_or_default();
-        match letters::last_char(head) {
-            Some(c) if in_set(c) => to -= c.len(),
-            _ => break,
+    while let Some(c) = letters::last_char(text.get(from..to).unwrap_or_default()) {
+        if !right || !in_set(c) {
+            break;
         }
+        to -= c.len();
     }
     (from, to)
 }

@@ -1,0 +1,3 @@
+//! Integration tests: what programs see of a database.
+
+mod process;

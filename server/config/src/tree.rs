@@ -1,0 +1,169 @@
+//! The file as a tree whose nodes know their lines.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, SeqAccess, Visitor},
+};
+use serde_saphyr::Spanned;
+
+use crate::ConfigError;
+
+/// A value of the file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Value {
+    /// `key:` with nothing behind it.
+    #[default]
+    Null,
+    /// Any scalar, as text.
+    Scalar(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// A value and its line, counted from 1; 0 for what comes from a flag.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Node {
+    pub(crate) line: u64,
+    pub(crate) value: Value,
+}
+
+/// A key of a map.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Entry {
+    pub(crate) line: u64,
+    pub(crate) key: String,
+    pub(crate) node: Node,
+}
+
+impl Node {
+    /// Reads YAML. An empty document is an empty map.
+    pub(crate) fn parse(text: &str) -> Result<Self, ConfigError> {
+        let options = serde_saphyr::options! { with_snippet: false };
+        let parsed = serde_saphyr::from_str_with_options::<Option<Spanned<Value>>>(text, options);
+        let node = parsed.map_err(|error| ConfigError::Parse(error.to_string()))?;
+        Ok(node.map_or_else(Self::default, Self::from))
+    }
+
+    /// The child of a map.
+    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+        let Value::Map(entries) = &self.value else { return None };
+        entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node)
+    }
+
+    /// Sets what a flag says, making maps on the way.
+    pub(crate) fn set(&mut self, path: &str, text: &str) {
+        let mut node = self;
+        for part in path.split('.') {
+            if !matches!(node.value, Value::Map(_)) {
+                node.value = Value::Map(Vec::new());
+            }
+            let Value::Map(entries) = &mut node.value else { return };
+            let at = entries.iter().position(|entry| entry.key == part).unwrap_or_else(|| {
+                entries.push(Entry { line: 0, key: part.to_owned(), node: Self::default() });
+                entries.len() - 1
+            });
+            node = &mut entries[at].node;
+        }
+        *node = Self { line: 0, value: Value::Scalar(text.to_owned()) };
+    }
+}
+
+impl From<Spanned<Value>> for Node {
+    fn from(spanned: Spanned<Value>) -> Self {
+        Self { line: spanned.referenced.line(), value: spanned.value }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Any)
+    }
+}
+
+struct Any;
+
+impl<'de> Visitor<'de> for Any {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Scalar(value.to_string()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::Scalar(value.to_string()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::Scalar(value.to_string()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Value::Scalar(value.to_string()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::Scalar(value.to_owned()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        Value::deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element::<Spanned<Value>>()? {
+            list.push(item.into());
+        }
+        Ok(Value::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some((key, node)) = map.next_entry::<Spanned<String>, Spanned<Value>>()? {
+            entries.push(Entry { line: key.referenced.line(), key: key.value, node: node.into() });
+        }
+        Ok(Value::Map(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Node, Value};
+
+    #[test]
+    fn lines_and_scalars_are_kept() {
+        let node = Node::parse("a:\n  b: 1h\n  c: [1, x]\nd: yes\ne:\n").unwrap();
+        let b = node.get("a").and_then(|a| a.get("b")).unwrap();
+        assert_eq!((b.line, &b.value), (2, &Value::Scalar("1h".into())));
+        let Value::List(items) = &node.get("a").and_then(|a| a.get("c")).unwrap().value else { panic!("no list") };
+        assert_eq!(items[0].value, Value::Scalar("1".into()));
+        assert_eq!(node.get("e").unwrap().value, Value::Null);
+        assert_eq!(Node::parse("").unwrap(), Node::default());
+        assert!(Node::parse("a: 1\na: 2\n").unwrap_err().to_string().starts_with("failed parsing config: "));
+        assert!(Node::parse("a: [").is_err());
+    }
+
+    #[test]
+    fn flags_are_laid_over() {
+        let mut node = Node::parse("server:\n  http_listen_port: 1\n").unwrap();
+        node.set("server.http_listen_port", "2");
+        node.set("ingester.wal.enabled", "true");
+        let text = |path: [&str; 2]| node.get(path[0]).and_then(|n| n.get(path[1])).cloned().unwrap();
+        assert_eq!(text(["server", "http_listen_port"]).value, Value::Scalar("2".into()));
+        assert!(matches!(text(["ingester", "wal"]).value, Value::Map(_)));
+    }
+}

@@ -1,0 +1,106 @@
+//! The server's own log: one logfmt line per event, to stderr.
+
+use std::{fmt, io::IsTerminal, time::SystemTime};
+
+use tracing::{Event, Level, Subscriber, field::Visit};
+use tracing_subscriber::{
+    filter::LevelFilter,
+    fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    registry::LookupSpan,
+};
+
+/// Starts the log. A second call changes nothing.
+pub(crate) fn start(level: &str) {
+    let level = match level {
+        "error" => LevelFilter::ERROR,
+        "warn" => LevelFilter::WARN,
+        "debug" => LevelFilter::DEBUG,
+        "trace" => LevelFilter::TRACE,
+        _ => LevelFilter::INFO,
+    };
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let log =
+        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).event_format(Logfmt { colour });
+    let _ = log.try_init();
+}
+
+/// `ts=2026-01-02T03:04:05.678901Z level=info msg="a text" name=value`.
+struct Logfmt {
+    colour: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for Logfmt
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let (level, colour) = match *event.metadata().level() {
+            Level::ERROR => ("error", "31"),
+            Level::WARN => ("warn", "33"),
+            Level::INFO => ("info", "32"),
+            _ => ("debug", "34"),
+        };
+        let now = jiff::Timestamp::try_from(SystemTime::now()).unwrap_or_default();
+        write!(out, "ts={now:.6} ")?;
+        match self.colour {
+            true => write!(out, "level=\x1b[{colour}m{level}\x1b[0m")?,
+            false => write!(out, "level={level}")?,
+        }
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        write!(out, " msg={}{}", quoted(&fields.message), fields.rest)?;
+        writeln!(out)
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    rest: String,
+}
+
+impl Fields {
+    fn put(&mut self, name: &str, value: &str) {
+        if name == "message" {
+            self.message = value.to_owned();
+        } else {
+            self.rest.push_str(&format!(" {name}={}", quoted(value)));
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+        self.put(field.name(), value);
+    }
+
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
+        self.put(field.name(), &format!("{value:?}"));
+    }
+}
+
+/// Quotes a value where logfmt needs it.
+fn quoted(value: &str) -> String {
+    let plain = |c: char| c > ' ' && c != '"' && c != '=' && c != '\\' && c != '\u{7f}';
+    if !value.is_empty() && value.chars().all(plain) { value.to_owned() } else { format!("{value:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn values_are_quoted_where_needed() {
+        for (value, expected) in [
+            ("plain", "plain"),
+            ("", "\"\""),
+            ("a b", "\"a b\""),
+            ("a=b", "\"a=b\""),
+            ("say \"x\"\n", "\"say \\\"x\\\"\\n\""),
+            ("127.0.0.1:3100", "127.0.0.1:3100"),
+        ] {
+            assert_eq!(quoted(value), expected);
+        }
+    }
+}

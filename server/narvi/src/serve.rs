@@ -1,0 +1,134 @@
+//! `narvi serve`, and what both command lines share: open the store, listen, serve, stop.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use narvi::{Builder, Db};
+use narvi_config::Config;
+use narvi_http::{App, HttpSettings};
+use tokio::{net::TcpListener, signal::unix};
+
+use crate::{
+    cli::ServeArgs,
+    failure::{Failure, Outcome},
+    logging,
+};
+
+/// How long threads may take to end after the last request.
+const THREADS_END: Duration = Duration::from_secs(5);
+
+/// Runs a server without a file.
+pub(crate) fn run(args: ServeArgs) -> Outcome {
+    let mut config = Config::default();
+    config.data_dir = args.data_dir;
+    config.auth_enabled = args.auth;
+    config.log_level = args.log_level;
+    let listen = args.http_listen.strip_prefix(':').map(|port| format!("0.0.0.0:{port}"));
+    server(&config, &listen.unwrap_or(args.http_listen), args.in_memory)
+}
+
+/// Runs a server until it is told to stop.
+pub(crate) fn server(config: &Config, listen: &str, in_memory: bool) -> Outcome {
+    logging::start(&config.log_level);
+    for warning in &config.warnings {
+        tracing::warn!(detail = warning.as_str(), "configuration");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::of("cannot start threads", error))?;
+    // The port first: a second server on it should not touch the data.
+    let listener = runtime.block_on(bind(listen))?;
+    let address = listener.local_addr().map_err(|error| Failure::of("cannot listen", error))?;
+    let db = open(config, in_memory)?;
+    let app = App::new(db.clone(), http_settings(config));
+    app.set_ready(true);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), http = %address, auth = config.auth_enabled, "narvi is ready");
+    let served = runtime.block_on(serve(&app, listener, config.shutdown_timeout));
+    drop(app);
+    runtime.shutdown_timeout(THREADS_END);
+    db.close()?;
+    served?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn bind(listen: &str) -> Outcome<TcpListener> {
+    TcpListener::bind(listen).await.map_err(|error| {
+        let advice = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "; another process listens there: stop it, or choose another port",
+            std::io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+            _ => "",
+        };
+        Failure(format!("cannot listen on {listen}: {error}{advice}"))
+    })
+}
+
+fn open(config: &Config, in_memory: bool) -> Outcome<Db> {
+    let folder: &Path = &config.data_dir;
+    let builder = if in_memory { Builder::in_memory() } else { Db::builder(folder) };
+    let db = builder.settings(config.store.clone()).open()?;
+    if in_memory {
+        tracing::info!("all data is kept in memory and is gone when the server ends");
+        return Ok(db);
+    }
+    let report = db.open_report();
+    let place = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    tracing::info!(
+        path = %place.display(),
+        replayed_rows = report.replayed_rows,
+        replayed_segments = report.replayed_segments,
+        "opened the data directory"
+    );
+    for damage in &report.damage {
+        tracing::error!(detail = damage.as_str(), "the write-ahead log is damaged");
+    }
+    Ok(db)
+}
+
+fn http_settings(config: &Config) -> HttpSettings {
+    let mut settings =
+        HttpSettings { auth_enabled: config.auth_enabled, limits: config.limits.clone(), ..HttpSettings::default() };
+    settings.concurrent_queries = config.concurrent_queries.unwrap_or(settings.concurrent_queries);
+    settings.waiting_queries = config.waiting_queries.unwrap_or(settings.waiting_queries);
+    settings.max_body_bytes = config.max_push_bytes.unwrap_or(settings.max_body_bytes);
+    settings
+}
+
+/// Serves until a signal comes, then lets requests under way end.
+async fn serve(app: &std::sync::Arc<App>, listener: TcpListener, deadline: Duration) -> Outcome {
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut until = stopped.clone();
+    let service = app.router().into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, service).with_graceful_shutdown(async move {
+        let _ = until.wait_for(|stop| *stop).await;
+    });
+    let mut server = tokio::spawn(server.into_future());
+    tokio::select! {
+        ended = &mut server => return Err(match ended {
+            Ok(Err(error)) => Failure::of("the HTTP server failed", error),
+            _ => Failure("the HTTP server ended unexpectedly".to_owned()),
+        }),
+        signal = signal() => {
+            let name = signal?;
+            tracing::info!(signal = name, "stopping");
+        }
+    }
+    app.set_ready(false);
+    let _ = stop.send(true);
+    if tokio::time::timeout(deadline, &mut server).await.is_err() {
+        tracing::warn!(seconds = deadline.as_secs(), "requests did not end in time and are cut off");
+        server.abort();
+    }
+    Ok(())
+}
+
+/// Waits for the first of the signals that end a process.
+async fn signal() -> Outcome<&'static str> {
+    let failed = |error| Failure::of("cannot wait for signals", error);
+    let mut terminate = unix::signal(unix::SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = unix::signal(unix::SignalKind::interrupt()).map_err(failed)?;
+    tokio::select! {
+        _ = terminate.recv() => Ok("SIGTERM"),
+        _ = interrupt.recv() => Ok("SIGINT"),
+    }
+}
