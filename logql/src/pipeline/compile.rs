@@ -115,19 +115,19 @@ pub(super) fn compile(stages: &[Stage], unwrap: Option<&Unwrap>, needs: &Needs) 
         match op {
             Operation::Nothing => {}
             Operation::Refuse => program.nothing = true,
-            Operation::Test(test) if !changes_line => program.line_tests.push(test),
-            Operation::Test(test) => program.ops.push((Op::LineTest(test), Vec::new())),
+            Operation::Test(test) if !changes_line => program.line_tests.push(*test),
+            Operation::Test(test) => program.ops.push((Op::LineTest(*test), Vec::new())),
             Operation::Op(op, known) => {
                 changes_line |= matches!(stage, Stage::LineFormat(_) | Stage::Unpack | Stage::Decolorize);
                 let parsers = program.ops.iter().any(|(op, _)| op.is_parser());
-                if let (Op::Filter(filter), Stage::LabelFilter(ast), true) = (&op, stage, parsers)
+                if let (Op::Filter(filter), Stage::LabelFilter(ast), true) = (&*op, stage, parsers)
                     && let Some(name) = filter.single()
                     && early.iter().all(|(known, _)| *known != name)
                 {
                     early.push((name, program.early.len() as u16));
                     program.early.push(Filter::new(ast, &mut |n| names.number(n))?);
                 }
-                program.ops.push((op, known));
+                program.ops.push((*op, known));
             }
         }
     }
@@ -150,8 +150,8 @@ enum Operation {
     Nothing,
     /// It passes nothing.
     Refuse,
-    Test(LineTest),
-    Op(Op, Vec<Name>),
+    Test(Box<LineTest>),
+    Op(Box<Op>, Vec<Name>),
 }
 
 fn operation(stage: &Stage, names: &mut NameList) -> Result<Operation, Error> {
@@ -190,7 +190,7 @@ fn operation(stage: &Stage, names: &mut NameList) -> Result<Operation, Error> {
         Stage::Drop(list) => Op::Drop(items(list, names)),
         Stage::Keep(list) => Op::Keep(items(list, names)),
     };
-    Ok(Operation::Op(op, known))
+    Ok(Operation::Op(Box::new(op), known))
 }
 
 impl Op {
@@ -301,12 +301,15 @@ fn required_names(
         LabelNeeds::None => Vec::new(),
     };
     for (index, (stage, operation)) in stages.iter().zip(compiled).enumerate() {
-        match (stage, operation) {
-            (Stage::LabelFilter(filter), _) => filter_names(filter, &mut required),
-            (_, Operation::Op(Op::LineFormat(template), _)) if !is_useless(index, stages, needs) => {
+        if let Stage::LabelFilter(filter) = stage {
+            filter_names(filter, &mut required);
+        }
+        let Operation::Op(op, _) = operation else { continue };
+        match &**op {
+            Op::LineFormat(template) if !is_useless(index, stages, needs) => {
                 required.extend(template.fields()?.iter().cloned());
             }
-            (_, Operation::Op(Op::LabelFormat(list), _)) => {
+            Op::LabelFormat(list) => {
                 for assignment in list {
                     match assignment {
                         Assignment::Rename { from, .. } => {

@@ -9,7 +9,7 @@ use super::{
     json_text::{self, block_end, skip_space, string_end},
     keys::Name,
     parser::{Flow, Tools},
-    row::{JSON_ERROR, Row, Span, Text, Verdict},
+    row::{JSON_ERROR, OpenKey, Row, Span, Text, Verdict},
     seam::JsonSegment,
 };
 
@@ -42,9 +42,14 @@ impl JsonPaths {
                 row.s.preserve_error |= tools.hints.preserve_error;
                 return Verdict::Keep;
             }
-            let mut scan =
-                Scan { line, direct, row, tools, stage: self, found: vec![false; self.paths.len()], level: 0 };
-            let flow = scan.run();
+            let mut found = std::mem::take(&mut row.s.paths_found);
+            found.clear();
+            found.resize(self.paths.len(), false);
+            let mut open = std::mem::take(&mut row.s.open_keys);
+            let mut scan = Scan { line, direct, row, tools, stage: self, found, level: 0 };
+            let flow = scan.run(&mut open);
+            scan.row.s.paths_found = scan.found;
+            scan.row.s.open_keys = open;
             if flow == Flow::Drop {
                 return Verdict::Drop;
             }
@@ -72,10 +77,9 @@ struct Scan<'r, 'a, 't> {
 
 impl Scan<'_, '_, '_> {
     /// Looks at every string and bracket of the line until all paths are found.
-    fn run(&mut self) -> Flow {
+    fn run(&mut self, open: &mut Vec<OpenKey>) -> Flow {
         let line = self.line;
-        // The keys of the objects that are open, as places in the line.
-        let mut open: Vec<(usize, usize, bool)> = Vec::new();
+        open.clear();
         let mut at = 0;
         while let Some(&byte) = line.get(at) {
             at += 1;
@@ -88,10 +92,10 @@ impl Scan<'_, '_, '_> {
                         return Flow::Continue;
                     }
                     let Some(end) = block_end(line, at - 1, b'[', b']', 0) else {
-                        self.array(at - 1, line.len(), &open);
+                        self.array(at - 1, line.len(), open);
                         return Flow::Continue;
                     };
-                    if self.array(at - 1, end, &open) == Flow::Drop {
+                    if self.array(at - 1, end, open) == Flow::Drop {
                         return Flow::Drop;
                     }
                     at = end;
@@ -115,7 +119,7 @@ impl Scan<'_, '_, '_> {
                     }
                     open.truncate(level - 1);
                     open.push(key);
-                    if self.key(&open, at) == Flow::Drop {
+                    if self.key(open, at) == Flow::Drop {
                         return Flow::Drop;
                     }
                     if self.found.iter().all(|f| *f) {
@@ -129,7 +133,7 @@ impl Scan<'_, '_, '_> {
     }
 
     /// Whether the open keys begin the path.
-    fn fits(&self, steps: &[JsonSegment], open: &[(usize, usize, bool)]) -> bool {
+    fn fits(&self, steps: &[JsonSegment], open: &[OpenKey]) -> bool {
         steps.len() >= open.len()
             && steps.iter().zip(open).all(|(step, &(start, end, escaped))| {
                 let raw = self.line.get(start..end).unwrap_or(&[]);
@@ -145,7 +149,7 @@ impl Scan<'_, '_, '_> {
     }
 
     /// A key is read and its value begins at `at`, perhaps after spaces.
-    fn key(&mut self, open: &[(usize, usize, bool)], at: usize) -> Flow {
+    fn key(&mut self, open: &[OpenKey], at: usize) -> Flow {
         for index in 0..self.stage.paths.len() {
             let path = &self.stage.paths[index];
             if self.found[index] || path.steps.len() != open.len() || !self.fits(&path.steps, open) {
@@ -160,7 +164,7 @@ impl Scan<'_, '_, '_> {
     }
 
     /// An array lies between the places; looks up the elements that paths name.
-    fn array(&mut self, start: usize, end: usize, open: &[(usize, usize, bool)]) -> Flow {
+    fn array(&mut self, start: usize, end: usize, open: &[OpenKey]) -> Flow {
         let level = self.level as usize;
         let open = open.get(..level).unwrap_or(open);
         for index in 0..self.stage.paths.len() {

@@ -52,7 +52,7 @@ pub(super) enum Compiled {
     All,
     /// No line passes.
     None,
-    Test(LineTest),
+    Test(Box<LineTest>),
 }
 
 /// Compiles a filter.
@@ -89,7 +89,7 @@ pub(super) fn compile(filter: &LineFilter) -> Result<Compiled, Error> {
     if passes_all && (negated || parts.is_empty()) {
         return Ok(if negated { Compiled::None } else { Compiled::All });
     }
-    Ok(Compiled::Test(LineTest::new(parts, negated)))
+    Ok(Compiled::Test(Box::new(LineTest::new(parts, negated))))
 }
 
 /// An operand: texts of which a line must hold one, and a check if that is not enough.

@@ -215,19 +215,42 @@ fn value_after(line: &[u8], equals: usize) -> Result<Value, Fault> {
         Some(b'"') => return quoted(line, start),
         Some(_) => {}
     }
-    let mut wide = 0;
+    let (end, wide) = plain_end(line, start);
+    match line.get(end) {
+        Some(&byte) if byte > b' ' => Err(Fault { at: end, resume: word_end(line, end), what: What::Unexpected(byte) }),
+        _ => Ok(Value { start, end, escaped: false, wide, next: end }),
+    }
+}
+
+/// Where a value without quotes ends: at the first byte that is not above a space, or is `=` or `"`; and whether a byte
+/// above 0x7f comes before.
+#[inline]
+fn plain_end(line: &[u8], start: usize) -> (usize, bool) {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
     let mut at = start;
+    let mut wide = 0;
+    while let Some(word) = line.get(at..at + 8).and_then(|w| w.try_into().ok()).map(u64::from_le_bytes) {
+        let zeros = |w: u64| w.wrapping_sub(ONES) & !w;
+        let blanks = word.wrapping_sub(ONES * 0x21) & !word;
+        let hit = (blanks | zeros(word ^ (ONES * 0x3d)) | zeros(word ^ (ONES * 0x22))) & HIGHS;
+        if hit != 0 {
+            // The lowest marked byte is exact; bytes above it may be marked wrongly.
+            let skip = hit.trailing_zeros() as usize / 8;
+            wide |= word & HIGHS & ((1_u64 << (skip * 8)) - 1);
+            return (at + skip, wide != 0);
+        }
+        wide |= word & HIGHS;
+        at += 8;
+    }
     while let Some(&byte) = line.get(at) {
-        if byte <= b' ' {
+        if byte <= b' ' || byte == b'=' || byte == b'"' {
             break;
         }
-        if byte == b'=' || byte == b'"' {
-            return Err(Fault { at, resume: word_end(line, at), what: What::Unexpected(byte) });
-        }
-        wide |= byte;
+        wide |= u64::from(byte) & 0x80;
         at += 1;
     }
-    Ok(Value { start, end: at, escaped: false, wide: wide >= 0x80, next: at })
+    (at, wide != 0)
 }
 
 fn quoted(line: &[u8], open: usize) -> Result<Value, Fault> {

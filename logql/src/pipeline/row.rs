@@ -143,6 +143,10 @@ pub(super) struct Scratch {
     pub(super) rewritten: bool,
     /// Labels that a parser has found but not set yet.
     pub(super) pending: Vec<(Action, Span)>,
+    /// Which paths of a stage have a value.
+    pub(super) paths_found: Vec<bool>,
+    /// The keys of the objects that are open around a place of a line.
+    pub(super) open_keys: Vec<OpenKey>,
     /// Label values from before the assignments of a stage; see [`super::format`].
     pub(super) saved: Vec<(Name, Option<Span>)>,
     /// Labels that are required and have been found.
@@ -150,6 +154,9 @@ pub(super) struct Scratch {
     /// Parse exactly as Loki's JSON scanner does, because the line is not plain JSON.
     pub(super) exact: bool,
 }
+
+/// A key as a place in the line: its start, its end, and whether it holds escapes.
+pub(super) type OpenKey = (usize, usize, bool);
 
 /// What becomes of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

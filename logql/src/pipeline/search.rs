@@ -8,7 +8,7 @@ use memchr::memmem;
 pub(super) enum Finder {
     One(memmem::Finder<'static>),
     Many(AhoCorasick),
-    Folded(Folded),
+    Rare(RareBytes),
 }
 
 impl Finder {
@@ -17,18 +17,16 @@ impl Finder {
         if texts.is_empty() || texts.iter().any(Vec::is_empty) {
             return None;
         }
-        let letters = texts.iter().flatten().any(u8::is_ascii_alphabetic);
-        if ignore_case && letters {
-            if let Some(folded) = Folded::new(texts) {
-                return Some(Self::Folded(folded));
-            }
-            let searcher = AhoCorasick::builder().ascii_case_insensitive(true).build(texts);
-            return searcher.ok().map(Self::Many);
-        }
-        if let [text] = texts {
+        let ignore_case = ignore_case && texts.iter().flatten().any(u8::is_ascii_alphabetic);
+        if let ([text], false) = (texts, ignore_case) {
             return Some(Self::One(memmem::Finder::new(text).into_owned()));
         }
-        AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(texts).ok().map(Self::Many)
+        if let Some(rare) = RareBytes::new(texts, ignore_case) {
+            return Some(Self::Rare(rare));
+        }
+        let mut builder = AhoCorasick::builder();
+        builder.match_kind(MatchKind::LeftmostFirst).ascii_case_insensitive(ignore_case);
+        builder.build(texts).ok().map(Self::Many)
     }
 
     /// The first text at or after a place: where it begins and ends. A shorter one inside a longer one may go unnoticed.
@@ -38,7 +36,7 @@ impl Finder {
         match self {
             Self::One(finder) => finder.find(rest).map(|start| (at + start, at + start + finder.needle().len())),
             Self::Many(searcher) => searcher.find(rest).map(|m| (at + m.start(), at + m.end())),
-            Self::Folded(folded) => folded.find(buffer, at),
+            Self::Rare(rare) => rare.find(buffer, at),
         }
     }
 
@@ -48,14 +46,16 @@ impl Finder {
         match self {
             Self::One(finder) => finder.find(line).is_some(),
             Self::Many(searcher) => searcher.is_match(line),
-            Self::Folded(folded) => folded.find(line, 0).is_some(),
+            Self::Rare(rare) => rare.find(line, 0).is_some(),
         }
     }
 }
 
-/// Looks for texts in either case: a vector search for all spellings of a few rare bytes of each, then a comparison.
+/// Looks for several texts, perhaps in either case: a vector search for all spellings of a few rare bytes of each, then a
+/// comparison.
 #[derive(Debug)]
-pub(super) struct Folded {
+pub(super) struct RareBytes {
+    ignore_case: bool,
     searcher: packed::Searcher,
     texts: Vec<Vec<u8>>,
     /// For each spelling: which texts it may belong to, and where in them it stands.
@@ -65,16 +65,19 @@ pub(super) struct Folded {
 /// The vector search takes this many patterns at most.
 const MAX_SPELLINGS: usize = 64;
 
-impl Folded {
-    fn new(texts: &[Vec<u8>]) -> Option<Self> {
-        let texts: Vec<Vec<u8>> = texts.iter().map(|t| t.to_ascii_lowercase()).collect();
+impl RareBytes {
+    fn new(texts: &[Vec<u8>], ignore_case: bool) -> Option<Self> {
+        let fold = |t: &Vec<u8>| if ignore_case { t.to_ascii_lowercase() } else { t.clone() };
+        let texts: Vec<Vec<u8>> = texts.iter().map(fold).collect();
         let shortest = texts.iter().map(Vec::len).min()?;
         for len in (1..=shortest.min(4)).rev() {
             let mut patterns: Vec<Vec<u8>> = Vec::new();
             let mut spellings: Vec<Vec<(usize, usize)>> = Vec::new();
             for (index, text) in texts.iter().enumerate() {
                 let offset = rarest_window(text, len);
-                for spelling in spellings_of(&text[offset..offset + len]) {
+                let window = &text[offset..offset + len];
+                let all = if ignore_case { spellings_of(window) } else { vec![window.to_vec()] };
+                for spelling in all {
                     match patterns.iter().position(|p| *p == spelling) {
                         Some(known) => spellings[known].push((index, offset)),
                         None => {
@@ -93,7 +96,7 @@ impl Folded {
             let searcher =
                 packed::Config::new().match_kind(packed::MatchKind::LeftmostFirst).builder().extend(patterns).build();
             if let Some(searcher) = searcher {
-                return Some(Self { searcher, texts, spellings });
+                return Some(Self { ignore_case, searcher, texts, spellings });
             }
         }
         None
@@ -108,7 +111,7 @@ impl Folded {
                 let text = &self.texts[text];
                 if let Some(start) = hit.start().checked_sub(offset).filter(|start| *start >= at)
                     && let Some(candidate) = buffer.get(start..start + text.len())
-                    && candidate.eq_ignore_ascii_case(text)
+                    && (candidate == text || self.ignore_case && candidate.eq_ignore_ascii_case(text))
                 {
                     return Some((start, start + text.len()));
                 }

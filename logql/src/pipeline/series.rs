@@ -194,15 +194,15 @@ impl<'p> Scope<'p> {
         }
     }
 
-    fn labels(&self, row: &Row<'_>, program: &Program, names: &Names) -> Result<SeriesLabels, Error> {
+    fn labels<'r>(&self, row: &'r Row<'_>, program: &Program, names: &'r Names) -> Result<SeriesLabels, Error> {
         let mut all: Vec<(Cow<'_, str>, Cow<'_, str>, Category)> = Vec::new();
         // In metric queries an empty value is no label, as in Prometheus.
         let empties = program.needs.lines;
-        let mut add = |name: Name, value: &[u8], category| {
+        let mut add = |name: Name, value: &'r [u8], category| {
             if value.is_empty() && !empties {
                 return;
             }
-            all.push((text(names.bytes_of(name)).into(), text(value).into(), category));
+            all.push((text(names.bytes_of(name)), text(value), category));
         };
         match self {
             Self::Only(group) => {
@@ -233,8 +233,8 @@ impl<'p> Scope<'p> {
             }
         }
         // A name of structured metadata may get a suffix that makes it the name of another label: the first counts.
-        let mut seen = std::collections::HashSet::new();
-        all.retain(|(name, _, _)| seen.insert(name.clone()));
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all.dedup_by(|b, a| a.0 == b.0);
         let too_long =
             |e: narvi_types::PairError| Error::Evaluation(format!("a label of the result cannot be kept: {e}"));
         let pairs = || all.iter().map(|(n, v, c)| (&**n, &**v, *c));
@@ -258,11 +258,14 @@ impl<'p> Scope<'p> {
 }
 
 /// Text for bytes, with U+FFFD for every byte that is not UTF-8, as Go decodes it.
-fn text(bytes: &[u8]) -> String {
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
     }
-    text
+    Cow::Owned(text)
 }
