@@ -18,9 +18,6 @@ pub(super) fn run(row: &mut Row<'_>, tools: &mut Tools<'_>) -> Verdict {
     }
     row.with_line(|row, line, direct| {
         let start = skip_space(line, 0);
-        if line.is_empty() {
-            return Verdict::Keep;
-        }
         if line.get(start) != Some(&b'{') {
             tools.fail(JSON_ERROR, Some(Text::Fixed(json_exact::OBJECT)), row);
             return Verdict::Keep;

@@ -38,7 +38,7 @@ impl Filter {
             }
             LabelFilter::Number(c) => Self::Number(name(&c.name), c.op, c.value),
             LabelFilter::Duration(c) => Self::Duration(name(&c.name), c.op, c.value),
-            LabelFilter::Bytes(c) => Self::Bytes(name(&c.name), c.op, c.value),
+            LabelFilter::Bytes(c) => Self::Bytes(name(&c.name), c.op, rounded(c.value)),
             LabelFilter::Ip { name: label, negated, pattern } => {
                 let pattern = IpPattern::parse(pattern).map_err(|e| seam::refused(e.to_string()))?;
                 Self::Ip { name: name(label), negated: *negated, pattern }
@@ -100,6 +100,14 @@ impl Filter {
             Self::Or(left, right) => left.keeps(row) || right.keeps(row),
         }
     }
+}
+
+/// The size that is compared with: Loki's frontend prints a query anew before it is run, and its sizes with two digits, so
+/// that `> 60KiB` becomes `> 61kB`.
+fn rounded(size: u64) -> u64 {
+    let mut text = String::new();
+    seam::write_bytes_si(&mut text, size);
+    seam::parse_bytes(text.as_bytes()).unwrap_or(size)
 }
 
 /// Marks the row unless it is marked already; such a row is kept.

@@ -87,6 +87,7 @@ impl Logfmt {
 
     fn some(&self, row: &mut Row<'_>, line: &[u8], direct: bool, tools: &mut Tools<'_>) -> Verdict {
         let mut at = 0;
+        let earlier = row.s.entries.len();
         loop {
             at = skip_blank(line, at);
             let Some(rest) = line.get(at..).filter(|r| !r.is_empty()) else { break };
@@ -110,7 +111,9 @@ impl Logfmt {
                     continue;
                 }
                 let action = tools.action_of_name(*name, row);
-                if action.target == NO_NAME {
+                // The last value of a key counts, but what an earlier stage has found stays.
+                let found = row.parsed_place(action.target).is_some_and(|place| place < earlier);
+                if action.target == NO_NAME || found {
                     continue;
                 }
                 if span.is_none() {

@@ -278,6 +278,11 @@ impl<'a> Row<'a> {
         self.s.slot(name).parsed != 0
     }
 
+    /// Where among the entries the label stands that a stage made under that name.
+    pub(super) fn parsed_place(&self, name: Name) -> Option<usize> {
+        self.s.slot(name).parsed.checked_sub(1).map(|place| place as usize)
+    }
+
     /// Sets a label, hiding those of structured metadata and the stream.
     pub(super) fn set(&mut self, name: Name, value: Span) {
         let slot = self.s.slot(name);

@@ -8,7 +8,7 @@ use crate::{
 pub(super) use crate::{
     syntax::{JsonPath, JsonSegment, PatternExpr, PatternPart},
     template::{Fields, Template},
-    value::{IpPattern, parse_bytes, parse_go_duration},
+    value::{IpPattern, parse_bytes, parse_go_duration, write_bytes_si},
 };
 
 /// An error of the query's text that has no position.

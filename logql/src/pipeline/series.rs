@@ -195,9 +195,13 @@ impl<'p> Scope<'p> {
     }
 
     fn labels(&self, row: &Row<'_>, program: &Program, names: &Names) -> Result<SeriesLabels, Error> {
-        let text = |bytes: &[u8]| -> String { String::from_utf8_lossy(bytes).into_owned() };
         let mut all: Vec<(Cow<'_, str>, Cow<'_, str>, Category)> = Vec::new();
+        // In metric queries an empty value is no label, as in Prometheus.
+        let empties = program.needs.lines;
         let mut add = |name: Name, value: &[u8], category| {
+            if value.is_empty() && !empties {
+                return;
+            }
             all.push((text(names.bytes_of(name)).into(), text(value).into(), category));
         };
         match self {
@@ -251,4 +255,14 @@ impl<'p> Scope<'p> {
         }
         Ok(series)
     }
+}
+
+/// Text for bytes, with U+FFFD for every byte that is not UTF-8, as Go decodes it.
+fn text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    text
 }

@@ -1,1 +1,2 @@
 //! Tests of the language over its public API.
+mod naive_pipeline;
