@@ -2,8 +2,9 @@
 
 use crate::ConfigError;
 
-/// Replaces `${V}` by the variable's value, or nothing if it is not set; `${V:default}`, `${V:-default}` and `${V-default}`
-/// by the default if it is empty or not set; `$$` by one dollar sign. A dollar sign before anything else stays.
+/// Replaces `${V}` by the variable's value, or nothing if it is not set; `${V:default}`, `${V:-default}` and
+/// `${V-default}` by the default if it is empty or not set; `$$` by one dollar sign. A dollar sign before anything
+/// else stays.
 ///
 /// # Errors
 /// A `${` that is not closed, or a name that is none.
