@@ -94,7 +94,7 @@ mod tests {
         for wrong in ["a: 1\nb: ${HOST", "${}", "${1A}", "${HOST%x}", "${HOST\n}"] {
             assert!(expand(wrong, &lookup).is_err(), "{wrong}");
         }
-        let error = expand("a: 1\nb: ${HOST", &lookup).unwrap_err().to_string();
+        let error = expand("a: 1\nb: ${HOST", &lookup).expect_err("it is wrong").to_string();
         assert!(error.contains("line 2"), "{error}");
     }
 }

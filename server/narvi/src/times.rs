@@ -114,8 +114,8 @@ mod tests {
 
     #[test]
     fn steps_are_read() {
-        assert_eq!(step("1m").unwrap().as_secs(), 60);
-        assert_eq!(step("15").unwrap().as_secs(), 15);
+        assert_eq!(step("1m").expect("it is right").as_secs(), 60);
+        assert_eq!(step("15").expect("it is right").as_secs(), 15);
         assert!(step("0").is_err() && step("x").is_err());
     }
 }

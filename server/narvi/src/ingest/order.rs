@@ -72,7 +72,7 @@ mod tests {
         let mut state = 1u64;
         for _ in 0..10_000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let read = i64::try_from((state >> 33) % 7).unwrap() * 1_000_000_000;
+            let read = i64::try_from((state >> 33) % 7).expect("it is right") * 1_000_000_000;
             assert!(seen.insert(order.next(Some(read))));
         }
         assert!(order.backwards > 1000);
