@@ -195,14 +195,14 @@ mod tests {
 
     #[test]
     fn options_are_read() {
-        assert_eq!(read_offset("+02:00").unwrap(), 7200);
-        assert_eq!(read_offset("-0730").unwrap(), -27_000);
-        assert_eq!(read_offset("Z").unwrap(), 0);
+        assert_eq!(read_offset("+02:00").expect("it is right"), 7200);
+        assert_eq!(read_offset("-0730").expect("it is right"), -27_000);
+        assert_eq!(read_offset("Z").expect("it is right"), 0);
         for wrong in ["2", "+2", "02:00", "+25:00", "+02:60", ""] {
             assert!(read_offset(wrong).is_err(), "{wrong}");
         }
         let labels = |text: &str| read_labels(&[text.to_owned()]);
-        assert_eq!(labels("a=b=c").unwrap(), [("a".to_owned(), "b=c".to_owned())]);
+        assert_eq!(labels("a=b=c").expect("it is right"), [("a".to_owned(), "b=c".to_owned())]);
         for wrong in ["a", "=b", "1a=b", "a-b=c"] {
             assert!(labels(wrong).is_err(), "{wrong}");
         }
