@@ -69,9 +69,10 @@ fn parse_uint(text: &str) -> Option<u64> {
 fn parse_complex(text: &str) -> Option<(f64, f64)> {
     let body = text.strip_suffix('i')?;
     // The sign that splits the parts is not the first character and does not belong to an exponent.
-    let split = body.char_indices().skip(1).filter(|(n, c)| {
-        matches!(c, '+' | '-') && !body[..*n].ends_with(['e', 'E', 'p', 'P'])
-    });
+    let split = body
+        .char_indices()
+        .skip(1)
+        .filter(|(n, c)| matches!(c, '+' | '-') && !body[..*n].ends_with(['e', 'E', 'p', 'P']));
     match split.last() {
         Some((n, _)) => Some((parse_float(&body.as_bytes()[..n]).ok()?, parse_float(&body.as_bytes()[n..]).ok()?)),
         None => Some((0.0, parse_float(body.as_bytes()).ok()?)),

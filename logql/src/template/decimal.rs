@@ -17,7 +17,13 @@ impl Decimal {
     /// The shortest decimal that reads as the float.
     pub(crate) fn from_float(value: f64) -> Result<Self, String> {
         if !value.is_finite() {
-            let name = if value.is_nan() { "NaN" } else if value > 0.0 { "+Inf" } else { "-Inf" };
+            let name = if value.is_nan() {
+                "NaN"
+            } else if value > 0.0 {
+                "+Inf"
+            } else {
+                "-Inf"
+            };
             return Err(format!("Cannot create a Decimal from {name}"));
         }
         let text = format!("{value:e}");

@@ -576,8 +576,12 @@ fn literal<'a>(arg: &'a Expr, param: Param) -> Result<Value<'a>, String> {
     match (&arg.kind, param) {
         (ExprKind::Bool(b), Param::Any) => Ok(Value::Bool(*b)),
         (ExprKind::Number(n), Param::Any) => constant(n),
-        (ExprKind::Number(n), Param::Int) => n.int.map(Value::Int).ok_or_else(|| format!("expected integer; found {arg}")),
-        (ExprKind::Number(n), Param::Float) => n.float.map(Value::Float).ok_or_else(|| format!("expected float; found {arg}")),
+        (ExprKind::Number(n), Param::Int) => {
+            n.int.map(Value::Int).ok_or_else(|| format!("expected integer; found {arg}"))
+        }
+        (ExprKind::Number(n), Param::Float) => {
+            n.float.map(Value::Float).ok_or_else(|| format!("expected float; found {arg}"))
+        }
         (ExprKind::Str(bytes, _), Param::Any | Param::Str) => Ok(Value::Str(bytes)),
         (_, Param::Str) => Err(format!("expected string; found {arg}")),
         (_, Param::Int) => Err(format!("expected integer; found {arg}")),
@@ -611,11 +615,7 @@ enum Args<'a> {
 
 impl<'a> Args<'a> {
     fn new(count: usize) -> Self {
-        if count <= 4 {
-            Args::Few([const { Value::Invalid }; 4], 0)
-        } else {
-            Args::Many(Vec::with_capacity(count))
-        }
+        if count <= 4 { Args::Few([const { Value::Invalid }; 4], 0) } else { Args::Many(Vec::with_capacity(count)) }
     }
 
     fn push(&mut self, value: Value<'a>) {

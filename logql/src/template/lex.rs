@@ -343,9 +343,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn number(&mut self) -> Result<(), String> {
-        let bad = |lexer: &Self| {
-            format!("bad number syntax: {}", quote(lexer.input[lexer.start..lexer.at].as_bytes()))
-        };
+        let bad = |lexer: &Self| format!("bad number syntax: {}", quote(lexer.input[lexer.start..lexer.at].as_bytes()));
         if !self.scan_number() {
             return Err(bad(self));
         }

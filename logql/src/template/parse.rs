@@ -524,7 +524,8 @@ fn check_pipeline(pipe: &Pipe, context: &str) -> Parse<()> {
 
 /// Compiles the pattern of a regular expression function, if it is a constant, once for all lines.
 fn constant_regex(args: &[Expr]) -> Option<Result<Regex, narvi_types::regex::RegexError>> {
-    let [Expr { kind: ExprKind::Function(function), .. }, Expr { kind: ExprKind::Str(pattern, _), .. }, ..] = args else {
+    let [Expr { kind: ExprKind::Function(function), .. }, Expr { kind: ExprKind::Str(pattern, _), .. }, ..] = args
+    else {
         return None;
     };
     let pattern = std::str::from_utf8(pattern).ok()?;

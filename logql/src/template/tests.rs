@@ -97,19 +97,46 @@ fn check_error(text: &str, expected: &str) {
 #[test]
 fn sprig_strings() {
     for (text, expected) in [
-        (r#"{{trunc 3 "abcdef"}} {{trunc -3 "abcdef"}} {{trunc 99 "abc"}} {{trunc -99 "abc"}} {{trunc 0 "abc"}}|"#, "abc def abc abc |"),
-        (r#"{{substr 1 3 "abcdef"}} {{substr 2 -1 "abcdef"}} {{substr -1 2 "abcdef"}} {{substr 3 99 "abcdef"}}"#, "bc cdef ab def"),
-        (r#"{{contains "b" "abc"}} {{contains "z" "abc"}} {{hasPrefix "a" "abc"}} {{hasSuffix "bc" "abc"}}"#, "true false true true"),
+        (
+            r#"{{trunc 3 "abcdef"}} {{trunc -3 "abcdef"}} {{trunc 99 "abc"}} {{trunc -99 "abc"}} {{trunc 0 "abc"}}|"#,
+            "abc def abc abc |",
+        ),
+        (
+            r#"{{substr 1 3 "abcdef"}} {{substr 2 -1 "abcdef"}} {{substr -1 2 "abcdef"}} {{substr 3 99 "abcdef"}}"#,
+            "bc cdef ab def",
+        ),
+        (
+            r#"{{contains "b" "abc"}} {{contains "z" "abc"}} {{hasPrefix "a" "abc"}} {{hasSuffix "bc" "abc"}}"#,
+            "true false true true",
+        ),
         ("{{indent 2 \"a\\nb\"}}|{{nindent 1 \"a\\nb\"}}", "  a\n  b|\n a\n b"),
-        (r#"{{replace "a" "b" "aXa"}} {{"aXa" | replace "a" "-"}} {{trim " x "}}| {{trimAll "$" "$5$"}} {{trimPrefix "-" "-5"}} {{trimSuffix "-" "5-"}}"#, "bXb -X- x| 5 5 5"),
-        (r#"{{alignLeft 5 "abc"}}|{{alignLeft 2 "abc"}}|{{alignRight 5 "abc"}}|{{alignRight 2 "abc"}}|{{alignLeft -1 "abc"}}|"#, "abc  |ab|  abc|bc|abc|"),
+        (
+            r#"{{replace "a" "b" "aXa"}} {{"aXa" | replace "a" "-"}} {{trim " x "}}| {{trimAll "$" "$5$"}} {{trimPrefix "-" "-5"}} {{trimSuffix "-" "5-"}}"#,
+            "bXb -X- x| 5 5 5",
+        ),
+        (
+            r#"{{alignLeft 5 "abc"}}|{{alignLeft 2 "abc"}}|{{alignRight 5 "abc"}}|{{alignRight 2 "abc"}}|{{alignLeft -1 "abc"}}|"#,
+            "abc  |ab|  abc|bc|abc|",
+        ),
         (r#"{{alignLeft 4 .u}}|{{alignRight 4 .u}}|{{alignLeft 7 .u}}|"#, "h\u{e9}ll|\u{e9}llo|h\u{e9}llo  |"),
-        (r#"{{b64enc "hi"}} {{b64enc "abc"}} {{b64enc ""}} {{b64dec "aGk="}} {{b64dec "YQ=="}} {{b64dec "YWJj"}} {{b64dec "aGkgw6k="}}"#, "aGk= YWJj  hi a abc hi \u{e9}"),
+        (
+            r#"{{b64enc "hi"}} {{b64enc "abc"}} {{b64enc ""}} {{b64dec "aGk="}} {{b64dec "YQ=="}} {{b64dec "YWJj"}} {{b64dec "aGkgw6k="}}"#,
+            "aGk= YWJj  hi a abc hi \u{e9}",
+        ),
         (r#"{{b64dec "!!"}}"#, "illegal base64 data at input byte 0"),
-        (r#"{{b64dec "YWJ"}} {{b64dec "YWJjZ"}}"#, "illegal base64 data at input byte 0 illegal base64 data at input byte 4"),
+        (
+            r#"{{b64dec "YWJ"}} {{b64dec "YWJjZ"}}"#,
+            "illegal base64 data at input byte 0 illegal base64 data at input byte 4",
+        ),
         (r#"{{urlencode "a b/&"}} {{urldecode "a+b%26c%2Fd%20e"}}"#, "a+b%2F%26 a b&c/d e"),
-        (r#"{{regexReplaceAll "a(x*)b" "-ab-axxb-" "${1}W"}} {{regexReplaceAll "a(x*)b" "-ab-axxb-" "$1W"}}|{{regexReplaceAllLiteral "a(x*)b" "-ab-axxb-" "${1}"}}"#, "-W-xxW- ---|-${1}-${1}-"),
-        (r#"{{regexReplaceAll "x*" "abc" "-"}} {{regexReplaceAll "(?P<k>\\w+)=" "a=1 b=2" "$k:"}} {{regexReplaceAll "a" "a" "$$ $ ${ ${9}"}}"#, "-a-b-c- a:1 b:2 $ $ ${ "),
+        (
+            r#"{{regexReplaceAll "a(x*)b" "-ab-axxb-" "${1}W"}} {{regexReplaceAll "a(x*)b" "-ab-axxb-" "$1W"}}|{{regexReplaceAllLiteral "a(x*)b" "-ab-axxb-" "${1}"}}"#,
+            "-W-xxW- ---|-${1}-${1}-",
+        ),
+        (
+            r#"{{regexReplaceAll "x*" "abc" "-"}} {{regexReplaceAll "(?P<k>\\w+)=" "a=1 b=2" "$k:"}} {{regexReplaceAll "a" "a" "$$ $ ${ ${9}"}}"#,
+            "-a-b-c- a:1 b:2 $ $ ${ ",
+        ),
         (r#"{{count "a+" "aab ab a"}} {{count "z" "aab"}} {{count "x*" "axb"}} {{count "" "abc"}}"#, "3 0 3 4"),
         (r#"{{$re := "b+"}}{{regexReplaceAll $re "abbc" "-"}}"#, "a-c"),
     ] {
@@ -125,12 +152,27 @@ fn sprig_strings() {
 #[test]
 fn sprig_numbers() {
     for (text, expected) in [
-        (r#"{{int "x"}} {{int "0x10"}} {{int "046"}} {{int "08"}} {{int "12.00"}} {{int "12.5"}} {{int 3.9}} {{int true}} {{int nil}}"#, "0 16 38 0 12 0 3 1 0"),
+        (
+            r#"{{int "x"}} {{int "0x10"}} {{int "046"}} {{int "08"}} {{int "12.00"}} {{int "12.5"}} {{int 3.9}} {{int true}} {{int nil}}"#,
+            "0 16 38 0 12 0 3 1 0",
+        ),
         (r#"{{float64 "1.50"}} {{float64 "x"}} {{float64 3}}"#, "1.5 0 3"),
-        ("{{sub 5 3}} {{mul 2 3 4}} {{div 7 2}} {{mod 7 3}} {{mod -7 3}} {{max 1 5 3}} {{min 1 5 3}} {{min \"3\" 4}}", "2 24 3 1 -1 5 1 3"),
-        ("{{addf 0.1 0.2}} {{subf 0.3 0.1}} {{mulf 1.5 2 2}} {{divf 1 3}} {{divf 2 3}} {{divf 10 4 5}} {{addf}} {{subf 5}}", "0.3 0.2 6 0.3333333333333333 0.6666666666666667 0.5 0 5"),
-        ("{{divf -1 3}} {{divf 1 1e20}} {{mulf 1e200 1e200}} {{addf 1e300 1e-300}} {{mulf -0.5 4}}", "-0.3333333333333333 0 +Inf 1e+300 -2"),
-        ("{{maxf 1.5 2.5}} {{minf 1.5 2.5}} {{ceil 1.2}} {{floor -1.2}} {{round 2.5 0}} {{round -2.5 0}} {{round 1.25 1}} {{round 123.555 2}} {{round 1.4 0 0.3}}", "2.5 1.5 2 -2 3 -3 1.3 123.56 2"),
+        (
+            "{{sub 5 3}} {{mul 2 3 4}} {{div 7 2}} {{mod 7 3}} {{mod -7 3}} {{max 1 5 3}} {{min 1 5 3}} {{min \"3\" 4}}",
+            "2 24 3 1 -1 5 1 3",
+        ),
+        (
+            "{{addf 0.1 0.2}} {{subf 0.3 0.1}} {{mulf 1.5 2 2}} {{divf 1 3}} {{divf 2 3}} {{divf 10 4 5}} {{addf}} {{subf 5}}",
+            "0.3 0.2 6 0.3333333333333333 0.6666666666666667 0.5 0 5",
+        ),
+        (
+            "{{divf -1 3}} {{divf 1 1e20}} {{mulf 1e200 1e200}} {{addf 1e300 1e-300}} {{mulf -0.5 4}}",
+            "-0.3333333333333333 0 +Inf 1e+300 -2",
+        ),
+        (
+            "{{maxf 1.5 2.5}} {{minf 1.5 2.5}} {{ceil 1.2}} {{floor -1.2}} {{round 2.5 0}} {{round -2.5 0}} {{round 1.25 1}} {{round 123.555 2}} {{round 1.4 0 0.3}}",
+            "2.5 1.5 2 -2 3 -3 1.3 123.56 2",
+        ),
         (r#"{{bytes "2KB"}} {{bytes "2 KiB"}} {{bytes "1.5MB"}} {{bytes .b}}"#, "2000 2048 1.5e+06 1.572864e+06"),
         (r#"{{duration .d}} {{duration_seconds "250ms"}}"#, "90 0.25"),
         (r#"{{mulf (duration .d) 2 | printf "%.1f"}}"#, "180.0"),
@@ -149,9 +191,18 @@ fn times_and_epochs() {
         (r#"{{unixEpochMillis (toDate "2006-01-02T15:04:05Z07:00" "2026-09-20T00:00:01+02:00")}}"#, "1789855201000"),
         (r#"{{toDateInZone "2006-01-02 15:04" "No/Zone" "2026-07-01 12:00" | unixEpoch}}"#, "1782907200"),
         (r#"{{toDateInZone "2006-01-02 15:04" "Europe/Berlin" "2026-07-01 12:00" | unixEpoch}}"#, "1782900000"),
-        (r#"{{__timestamp__ | unixEpochNanos}} {{__timestamp__ | unixEpochMillis}} {{unixEpoch __timestamp__}}"#, "1789863300123456789 1789863300123 1789863300"),
-        (r#"{{unixToTime "1789862400123456" | unixEpochNanos}} {{unixToTime "1789862400123" | unixEpochNanos}}"#, "1789862400123456000 1789862400123000000"),
-        (r#"{{unixToTime "1789862400" | unixEpoch}} {{unixToTime "20716" | unixEpoch}} {{unixToTime "1789862400123456789" | unixEpochNanos}}"#, "1789862400 1789862400 1789862400123456789"),
+        (
+            r#"{{__timestamp__ | unixEpochNanos}} {{__timestamp__ | unixEpochMillis}} {{unixEpoch __timestamp__}}"#,
+            "1789863300123456789 1789863300123 1789863300",
+        ),
+        (
+            r#"{{unixToTime "1789862400123456" | unixEpochNanos}} {{unixToTime "1789862400123" | unixEpochNanos}}"#,
+            "1789862400123456000 1789862400123000000",
+        ),
+        (
+            r#"{{unixToTime "1789862400" | unixEpoch}} {{unixToTime "20716" | unixEpoch}} {{unixToTime "1789862400123456789" | unixEpochNanos}}"#,
+            "1789862400 1789862400 1789862400123456789",
+        ),
         (r#"{{toDate "2006" "x" | unixEpoch}}"#, "-62135596800"),
         (r#"{{(toDateInZone "2006-01-02" "UTC" "2026-09-20").Format "Jan 2"}}"#, "Sep 20"),
         (r#"{{if gt (now | unixEpoch | float64) 1.7e9}}now{{end}}"#, "now"),

@@ -70,8 +70,8 @@ pub fn parse_go_duration(text: &[u8]) -> Result<i64, DurationError> {
             return Err(DurationError::GoMissingUnit(go_time_quote(text)));
         }
         let (unit, tail) = after.split_at(unit_len);
-        let unit_ns = go_unit_ns(unit)
-            .ok_or_else(|| DurationError::GoUnknownUnit(go_time_quote(unit), go_time_quote(text)))?;
+        let unit_ns =
+            go_unit_ns(unit).ok_or_else(|| DurationError::GoUnknownUnit(go_time_quote(unit), go_time_quote(text)))?;
         let mut value = whole.checked_mul(unit_ns).filter(|v| *v <= LIMIT).ok_or_else(invalid)?;
         if fraction > 0 {
             // Go computes the fraction in floating point; the order of operations is part of the result.
@@ -156,8 +156,7 @@ pub fn parse_prometheus_duration(text: &[u8]) -> Result<i64, DurationError> {
     let (mut rest, mut total, mut last_rank) = (text, 0u64, 0);
     while !rest.is_empty() {
         let digits = rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
-        let value: u64 =
-            std::str::from_utf8(&rest[..digits]).ok().and_then(|d| d.parse().ok()).ok_or_else(invalid)?;
+        let value: u64 = std::str::from_utf8(&rest[..digits]).ok().and_then(|d| d.parse().ok()).ok_or_else(invalid)?;
         rest = &rest[digits..];
         let letters = rest.iter().position(u8::is_ascii_digit).unwrap_or(rest.len());
         if letters == 0 {

@@ -58,11 +58,8 @@ pub fn parse_float(text: &[u8]) -> Result<f64, NumberError> {
         return Ok(f64::NAN);
     }
     let hex = matches!(body, [b'0', b'x' | b'X', ..]);
-    let magnitude = if hex {
-        parse_hex_float(body).ok_or_else(syntax)?
-    } else {
-        parse_decimal_float(body).ok_or_else(syntax)?
-    };
+    let magnitude =
+        if hex { parse_hex_float(body).ok_or_else(syntax)? } else { parse_decimal_float(body).ok_or_else(syntax)? };
     let value = if negative { -magnitude } else { magnitude };
     if magnitude.is_infinite() {
         return Err(refused("ParseFloat", text, NumberErrorKind::Range(value)));

@@ -172,5 +172,7 @@ fn write_hex(out: &mut Vec<u8>, value: f64, precision: Option<usize>) {
     };
     let point = if shown.is_empty() { "" } else { "." };
     let sign = if exponent < 0 { '-' } else { '+' };
-    out.extend_from_slice(format!("0x{}{point}{shown}p{sign}{:02}", mantissa >> 60, exponent.unsigned_abs()).as_bytes());
+    out.extend_from_slice(
+        format!("0x{}{point}{shown}p{sign}{:02}", mantissa >> 60, exponent.unsigned_abs()).as_bytes(),
+    );
 }

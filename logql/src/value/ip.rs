@@ -129,5 +129,8 @@ fn token(text: &[u8]) -> Token {
 /// Reads a token, also one that ends a sentence or stands before a port.
 fn parse(token: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(token).ok().filter(|t| t.len() <= MAX_ADDRESS_BYTES + 1)?;
-    text.parse().ok().or_else(|| text.trim_end_matches('.').parse().ok()).or_else(|| text.strip_suffix(':')?.parse().ok())
+    text.parse()
+        .ok()
+        .or_else(|| text.trim_end_matches('.').parse().ok())
+        .or_else(|| text.strip_suffix(':')?.parse().ok())
 }

@@ -26,7 +26,10 @@ fn answer(kind: &str, input: &[u8]) -> (String, String) {
             write_go_duration(&mut out, text.parse().expect("an integer"));
             ("ok".to_owned(), out)
         }
-        "float" => shown(parse_float(input).map(|f| if f.is_nan() { "7ff8000000000001".to_owned() } else { format!("{:x}", f.to_bits()) })),
+        "float" => shown(
+            parse_float(input)
+                .map(|f| if f.is_nan() { "7ff8000000000001".to_owned() } else { format!("{:x}", f.to_bits()) }),
+        ),
         "int" => shown(parse_int(input).map(|n| n.to_string())),
         "unquote" => shown(unquote(input).map(|v| quote(&v))),
         "quote" => ("ok".to_owned(), quote(input)),
@@ -208,7 +211,9 @@ fn addresses_in_lines() {
         let hits: Vec<usize> = (0..lines.len()).filter(|n| ip.is_match(lines[*n].as_bytes())).collect();
         assert_eq!(hits, expected, "{pattern}");
     }
-    for bad in ["nope", "", "10.0.0.0/33", "10.0.0.9-10.0.0.1", "10.0.0", "10.0.0.1-::1", "::/129", "10.0.0.01", "1.2.3.4/-1"] {
+    for bad in
+        ["nope", "", "10.0.0.0/33", "10.0.0.9-10.0.0.1", "10.0.0", "10.0.0.1-::1", "::/129", "10.0.0.01", "1.2.3.4/-1"]
+    {
         let error = IpPattern::parse(bad).expect_err(bad);
         assert_eq!(error.to_string(), format!("ip: invalid pattern: \"{bad}\""));
     }
