@@ -81,7 +81,7 @@ impl Load<'_> {
             // Lines before the first time have that time; without any, that of the file.
             let order = order.get_or_insert_with(|| {
                 let first = source::lines(&batch).find_map(|(line, _)| times.find(&line));
-                Order::new(first.unwrap_or(reference), self.args.keep_order)
+                Order::new(first.unwrap_or(reference), !self.args.true_times)
             });
             let mut entries = Vec::new();
             for (line, ended) in source::lines(&batch) {
