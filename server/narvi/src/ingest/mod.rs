@@ -65,6 +65,7 @@ struct Summary {
     bytes: u64,
     without_time: u64,
     backwards: u64,
+    true_times: bool,
     range: Option<(i64, i64)>,
 }
 
@@ -77,6 +78,7 @@ impl Load<'_> {
         let mut times = Times::new(reference, self.offset);
         let mut order: Option<Order> = None;
         self.total.files += 1;
+        self.total.true_times = self.args.true_times;
         while let Some(batch) = source.next()? {
             // Lines before the first time have that time; without any, that of the file.
             let order = order.get_or_insert_with(|| {
@@ -137,10 +139,14 @@ impl Summary {
             println!("{} lines without a time have that of the line before them", HumanCount(self.without_time));
         }
         if self.backwards > 0 {
-            println!(
-                "{} lines are older than the line before them; --keep-order loads them in the order of the file",
-                HumanCount(self.backwards)
-            );
+            let lines = HumanCount(self.backwards);
+            match self.true_times {
+                true => println!("{lines} lines are older than the line before them and come back before it"),
+                false => println!(
+                    "{lines} lines are older than the line before them and have its time, to come back in the order of the \
+                     file; --true-times keeps the times they hold"
+                ),
+            }
         }
     }
 }

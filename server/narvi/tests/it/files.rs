@@ -58,14 +58,14 @@ fn lines_that_are_out_of_order_are_all_kept() {
     fs::write(&file, &lines).expect("the file can be written");
     let query = ["query", "{filename=~\".+\"}", "--forward", "-o", "raw", "--data-dir"];
     let by_time = path(folder.path(), "by-time");
-    let summary = text(&["ingest", "--data-dir", &by_time, &file]);
+    let summary = text(&["ingest", "--data-dir", &by_time, "--true-times", &file]);
     assert!(summary.contains("older than the line before them"), "{summary}");
     let mut sorted: Vec<&str> = lines.lines().collect();
     sorted.sort_unstable();
     let back = text(&[&query[..], &[&by_time]].concat());
     assert_eq!(back.lines().collect::<Vec<_>>(), sorted);
     let in_order = path(folder.path(), "in-order");
-    text(&["ingest", "--data-dir", &in_order, "--keep-order", &file]);
+    text(&["ingest", "--data-dir", &in_order, &file]);
     assert_eq!(text(&[&query[..], &[&in_order]].concat()), lines);
 }
 
