@@ -19,7 +19,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 coverage=-Cllvm-args=-sanitizer-coverage
 export RUSTFLAGS="-Cpasses=sancov-module $coverage-level=4 $coverage-inline-8bit-counters $coverage-pc-table \
 $coverage-trace-compares"
-cargo build --release --bins --locked --target "$host"
+cargo build --release --bins --target "$host"
 bin=${CARGO_TARGET_DIR:-target}/$host/release
 
 if [ "$what" = seeds ]; then
