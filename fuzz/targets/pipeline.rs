@@ -29,7 +29,7 @@ const QUERIES: [&str; 24] = [
     r#"count_over_time({a="b"} |= `x` [1h])"#,
     r#"sum by (x) (count_over_time({a="b"} | json | __error__=`` [1h]))"#,
     r#"sum by (x, y) (rate({a="b"} | logfmt | drop __error__, __error_details__ [1h]))"#,
-    r#"sum_over_time({a="b"} | json | unwrap x | __error__=`` [1h]) by (y)"#,
+    r#"sum by (y) (sum_over_time({a="b"} | json | unwrap x | __error__=`` [1h]))"#,
     r#"max_over_time({a="b"} | logfmt | unwrap duration(x) | __error__=`` [1h]) without (y)"#,
     r#"quantile_over_time(0.9, {a="b"} | logfmt | unwrap bytes(x) | __error__=`` [1h]) by (y)"#,
     r#"bytes_over_time({a="b"} | pattern `<x> <_>` | line_format `{{.x}}` [1h])"#,
