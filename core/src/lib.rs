@@ -53,10 +53,12 @@ pub use crate::db::Db;
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::inspect::{CheckEvent, CheckReport, check, inspect};
 pub use crate::maintain::{CompactionSummary, MaintenanceStats};
+pub use crate::manifest::{ManifestSummary, inspect_manifest};
 pub use crate::query::{DbQuery, MemoryUsage, Rows, Snapshot};
 pub use crate::read::StreamStats;
 pub use crate::settings::{CompactionSettings, FlushSettings, Settings, WalSettings, WalSync};
 pub use crate::store::{
     Fault, FaultStore, LocalStore, MemoryStore, ObjectInfo, ObjectStoreAdapter, Store, StoreError, StoreErrorKind,
 };
+pub use crate::wal::{WalSummary, inspect_wal};
 pub use crate::writer::{Ack, Dropped, OpenReport, PushStream, Subscription, TailBatch};

@@ -2,6 +2,7 @@
 
 mod codec;
 mod commit;
+mod inspect;
 
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use narvi_types::{Tenant, TimeRange};
 pub(crate) use self::commit::ManifestStore;
 #[cfg(test)]
 pub(crate) use self::commit::key_of;
+pub use self::inspect::{ManifestSummary, inspect_manifest};
 
 /// A snapshot of the store. Immutable; a commit makes the next one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
