@@ -65,7 +65,8 @@ fn main() {
     });
     let table = Table::open(bytes).expect("opens");
     let part = table.part("t").expect("sound").expect("there");
-    let questions: [(&str, &[(&str, MatchOp, &str)]); 7] = [
+    type Question<'a> = (&'a str, &'a [(&'a str, MatchOp, &'a str)]);
+    let questions: [Question<'_>; 7] = [
         ("equal", &[("app", Equal, "app-7")]),
         ("equal-two", &[("app", Equal, "app-7"), ("env", Equal, "dev")]),
         ("not-equal", &[("app", Equal, "app-7"), ("pod", NotEqual, "pod-000007")]),

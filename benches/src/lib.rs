@@ -33,7 +33,7 @@ impl Default for Random {
 
 impl Random {
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -42,7 +42,7 @@ impl Random {
 
     /// A number below `limit`.
     pub fn below(&mut self, limit: usize) -> usize {
-        ((u128::from(self.next()) * limit as u128) >> 64) as usize
+        ((u128::from(self.draw()) * limit as u128) >> 64) as usize
     }
 
     /// One of these.
@@ -79,9 +79,9 @@ fn line(shape: Shape, n: usize, random: &mut Random) -> String {
         "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/126.0 Safari/537.36",
         "curl/8.5.0",
     ]);
-    let (ip, path, bytes) = (random.next() as u32, random.below(10_000), random.below(100_000));
+    let (ip, path, bytes) = (random.draw() as u32, random.below(10_000), random.below(100_000));
     let ip = format!("{}.{}.{}.{}", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
-    let (trace, micros) = (random.next(), random.below(2_000_000));
+    let (trace, micros) = (random.draw(), random.below(2_000_000));
     let what = if n % RARE == RARE / 2 { "deadlock" } else { "served" };
     let took = micros as f64 / 1e6;
     let mut out = String::with_capacity(400);

@@ -28,7 +28,9 @@ const FRAME_FACTOR: u64 = 4;
 
 /// The tiers that have enough tables, lowest level first. Tables in `skip` do not count.
 pub(super) fn tiers(manifest: &Manifest, settings: &CompactionSettings, skip: &BTreeSet<String>) -> Vec<Tier> {
-    let mut tiers: BTreeMap<(u8, Option<(Tenant, i64)>), Vec<Arc<FileEntry>>> = BTreeMap::new();
+    // By level, and by tenant and period where a table has only one of each.
+    type Key = (u8, Option<(Tenant, i64)>);
+    let mut tiers: BTreeMap<Key, Vec<Arc<FileEntry>>> = BTreeMap::new();
     for table in manifest.tables.iter().filter(|table| !skip.contains(&table.key)) {
         let only = table.tenant.clone().zip(table.period);
         tiers.entry((table.level, only)).or_default().push(table.clone());

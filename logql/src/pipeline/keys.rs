@@ -225,9 +225,8 @@ pub(super) fn sanitise(key: &[u8], name: &mut Vec<u8>) {
     if key.is_empty() {
         return;
     }
-    if !name.is_empty() {
-        name.push(b'_');
-    } else if key[0].is_ascii_digit() {
+    // Between the parts of a path, and before a digit that would begin the name.
+    if !name.is_empty() || key[0].is_ascii_digit() {
         name.push(b'_');
     }
     for chunk in key.utf8_chunks() {

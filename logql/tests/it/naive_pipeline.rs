@@ -385,8 +385,7 @@ fn object(text: &[u8], prefix: &str, state: &mut State, extract: &Extract<'_>) -
         }
         at = space(at + 1);
         let name = sanitise(prefix, &key);
-        let mut found =
-            |state: &mut State, v: Vec<u8>| extract.found(state, &name, v, false).map_err(|_| Stop::Refused);
+        let found = |state: &mut State, v: Vec<u8>| extract.found(state, &name, v, false).map_err(|_| Stop::Refused);
         match text.get(at) {
             None => return Err(Stop::Malformed),
             Some(b'"') => {
@@ -405,7 +404,7 @@ fn object(text: &[u8], prefix: &str, state: &mut State, extract: &Extract<'_>) -
                 match (first, &text[at..end]) {
                     (b'n', b"null") => {}
                     (b't', b"true") | (b'f', b"false") | (b'0'..=b'9' | b'-', _) => {
-                        found(state, clean(&text[at..end]))?
+                        found(state, clean(&text[at..end]))?;
                     }
                     _ => return Err(Stop::Malformed),
                 }
@@ -481,11 +480,10 @@ fn logfmt(state: &mut State, extract: &Extract<'_>, strict: bool, keep_empty: bo
         let (pair, next) = pair(&line, at);
         at = next;
         match pair {
-            Some((key, value)) => {
-                if keep_empty || !value.is_empty() {
-                    extract.found(state, &sanitise("", &key), clean(&value), false)?;
-                }
+            Some((key, value)) if keep_empty || !value.is_empty() => {
+                extract.found(state, &sanitise("", &key), clean(&value), false)?;
             }
+            Some(_) => {}
             None if strict => {
                 state.error = Some("LogfmtParserErr");
                 return Ok(());
