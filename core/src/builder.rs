@@ -49,6 +49,6 @@ impl Builder {
     pub fn open(self) -> Result<Db> {
         let writer = Writer::open(Setup { folder: self.folder, store: self.store, settings: self.settings })?;
         let background = Background::start(&writer)?;
-        Ok(Db::new(writer, background))
+        Db::new(writer, background)
     }
 }

@@ -5,7 +5,8 @@ use std::{path::Path, sync::Arc};
 use narvi_types::{Selector, Tenant};
 
 use crate::{
-    Ack, Builder, OpenReport, PushStream, Result, Settings, Subscription,
+    Ack, Builder, CompactionSummary, MaintenanceStats, OpenReport, PushStream, Result, Settings, Subscription,
+    maintain::{self, Maintainer},
     read::{Packs, Tables},
     state::{SharedState, State},
     writer::{Background, Writer},
@@ -21,6 +22,7 @@ pub struct Db {
 /// What all clones share. Dropping it closes the database.
 #[derive(Debug)]
 pub(crate) struct Inner {
+    maintenance: maintain::Background,
     background: Background,
     pub(crate) writer: Arc<Writer>,
     packs: Arc<Packs>,
@@ -37,6 +39,7 @@ impl Drop for Inner {
 impl Inner {
     fn close(&self) -> Result<()> {
         self.writer.close_pushes();
+        self.maintenance.stop();
         self.background.stop();
         self.writer.finish()
     }
@@ -58,10 +61,12 @@ impl Db {
         Builder::new(path.as_ref())
     }
 
-    pub(crate) fn new(writer: Arc<Writer>, background: Background) -> Self {
+    pub(crate) fn new(writer: Arc<Writer>, background: Background) -> Result<Self> {
         let packs = Arc::new(Packs::new(writer.store().clone()));
         let tables = Arc::new(Tables::new(writer.store().clone()));
-        Self { inner: Arc::new(Inner { background, writer, packs, tables }) }
+        let maintainer = Maintainer::new(writer.clone(), tables.clone(), packs.clone());
+        let maintenance = maintain::Background::start(maintainer)?;
+        Ok(Self { inner: Arc::new(Inner { maintenance, background, writer, packs, tables }) })
     }
 
     /// Adds lines. When it returns, all of them are in the write-ahead log and in the answers of queries that begin
@@ -115,7 +120,24 @@ impl Db {
     /// # Errors
     /// The store fails; the rest is left for the next time.
     pub fn collect_garbage(&self) -> Result<usize> {
-        self.inner.writer.collect_garbage()
+        self.inner.maintenance.maintainer.collect_garbage()
+    }
+
+    /// Merges files once: the lowest level of which there are enough
+    /// ([`CompactionSettings::tables_per_level`](crate::CompactionSettings::tables_per_level)) into the next one, dropping
+    /// rows that are stored twice. A thread does it by itself unless the settings say no; waits for it if it is at work.
+    /// Queries and pushes go on meanwhile. Costs reading and writing the files, and memory as the settings say.
+    ///
+    /// # Errors
+    /// The store fails or is full, or the database is closed. Nothing is lost; trying again is right. Damaged files are no
+    /// error: they are left as they are, and told of.
+    pub fn compact(&self) -> Result<CompactionSummary> {
+        self.inner.maintenance.maintainer.compact()
+    }
+
+    /// What merging and deleting files has done since the database was opened.
+    pub fn maintenance_stats(&self) -> MaintenanceStats {
+        self.inner.maintenance.maintainer.stats()
     }
 
     /// The settings it was opened with.

@@ -100,9 +100,9 @@ fn kind_of(bytes: &Bytes) -> Option<Kind> {
     }
 }
 
-/// Verifies a data directory that nobody has open for writing: every pack and table that the manifest names, byte by byte,
-/// that tables and packs agree, and what the manifest does not name. Changes nothing and replays no write-ahead log. Costs a
-/// read and a decompression of everything.
+/// Verifies a data directory that nobody has open for writing: every pack and table that the manifest names, byte by
+/// byte, that tables and packs agree, and what the manifest does not name. Changes nothing and replays no write-ahead
+/// log. Costs a read and a decompression of everything.
 ///
 /// # Errors
 /// The folder is not a data directory, or its manifest cannot be read. Damage of files is in the report.

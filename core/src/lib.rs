@@ -29,6 +29,7 @@ mod error;
 mod failpoint;
 mod head;
 mod inspect;
+mod maintain;
 mod manifest;
 mod mmap;
 mod query;
@@ -51,10 +52,13 @@ pub use crate::builder::Builder;
 pub use crate::db::Db;
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::inspect::{CheckEvent, CheckReport, check, inspect};
+pub use crate::maintain::{CompactionSummary, MaintenanceStats};
+pub use crate::manifest::{ManifestSummary, inspect_manifest};
 pub use crate::query::{DbQuery, MemoryUsage, Rows, Snapshot};
 pub use crate::read::StreamStats;
-pub use crate::settings::{FlushSettings, Settings, WalSettings, WalSync};
+pub use crate::settings::{CompactionSettings, FlushSettings, Settings, WalSettings, WalSync};
 pub use crate::store::{
     Fault, FaultStore, LocalStore, MemoryStore, ObjectInfo, ObjectStoreAdapter, Store, StoreError, StoreErrorKind,
 };
+pub use crate::wal::{WalSummary, inspect_wal};
 pub use crate::writer::{Ack, Dropped, OpenReport, PushStream, Subscription, TailBatch};

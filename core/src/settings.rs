@@ -8,6 +8,8 @@ pub struct Settings {
     pub wal: WalSettings,
     /// When and how rows go from memory into files.
     pub flush: FlushSettings,
+    /// How files are merged in the background.
+    pub compaction: CompactionSettings,
     /// Hours in a period of the index; blocks are cut at its ends. Must stay the same for the life of a store.
     pub period_hours: u32,
     /// The most bytes that one line may have, at most 64 MiB.
@@ -77,11 +79,36 @@ pub struct FlushSettings {
     pub pack: narvi_chunk::PackOptions,
 }
 
+/// How files are merged in the background.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain settings, made with `..Default::default()`")]
+pub struct CompactionSettings {
+    /// Whether a thread does it. Without, and in every case in addition, [`Db::compact`](crate::Db::compact) does it on
+    /// demand.
+    pub enabled: bool,
+    /// How often that thread looks whether there is something to merge.
+    pub interval_ms: u64,
+    /// How often that thread deletes files that are of no use any more.
+    pub garbage_interval_secs: u64,
+    /// How many tables of one level, and of one tenant and period if they are split, are merged into one of the next
+    /// level. At least 2.
+    pub tables_per_level: usize,
+    /// The most bytes of files that are merged at once; files of half of it are never merged again.
+    pub max_merge_bytes: u64,
+    /// Bytes of a pack after which the next one is begun. A pack is held in memory until it is complete.
+    pub max_pack_bytes: u64,
+    /// Bytes of lines that one tenant must have in one period to get packs and a table of its own.
+    pub min_split_bytes: u64,
+    /// Memory for decoded rows and for the index of what is merged; bounds how much is merged at once.
+    pub memory_bytes: u64,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             wal: WalSettings::default(),
             flush: FlushSettings::default(),
+            compaction: CompactionSettings::default(),
             period_hours: 24,
             max_line_bytes: 16 << 20,
             flush_on_close: false,
@@ -95,6 +122,21 @@ impl Default for Settings {
 impl Default for WalSettings {
     fn default() -> Self {
         Self { enabled: true, sync: WalSync::default(), sync_interval_ms: 1000, segment_bytes: 96 << 20 }
+    }
+}
+
+impl Default for CompactionSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            interval_ms: 10_000,
+            garbage_interval_secs: 600,
+            tables_per_level: 8,
+            max_merge_bytes: 2 << 30,
+            max_pack_bytes: 64 << 20,
+            min_split_bytes: 32 << 20,
+            memory_bytes: 256 << 20,
+        }
     }
 }
 

@@ -26,4 +26,7 @@ pub use crate::source::{
     Batch, Columns, Executor, Inline, Lines, MetadataColumn, NeedleGroup, Needles, Part, ScanRequest, Segment, Source,
     SourceError, StreamShard,
 };
-pub use crate::syntax::{JsonPath, JsonSegment, PatternExpr, PatternPart};
+pub use crate::syntax::{
+    JsonPath, JsonSegment, PatternExpr, PatternPart, caret, parse, parse_labels, parse_selector, pretty,
+    require_matcher,
+};

@@ -59,6 +59,9 @@ impl ManifestStore {
     pub(crate) fn commit(&self, base: &Arc<Manifest>, delta: &Delta) -> Result<Arc<Manifest>> {
         let mut base = base.clone();
         for _ in 0..MAX_RACES {
+            if delta.adds() && base.contains(delta) {
+                return Ok(base);
+            }
             let next = base.apply(delta).map_err(|conflict| {
                 let text = format!("cannot commit: file {} was taken out of the store by another commit", conflict.key);
                 Error::new(ErrorKind::Busy, text)
@@ -69,9 +72,6 @@ impl ManifestStore {
                 return Ok(Arc::new(next));
             }
             base = self.load()?;
-            if base.contains(delta) {
-                return Ok(base);
-            }
         }
         Err(Error::new(ErrorKind::Busy, "other writers commit all the time; try again"))
     }

@@ -2,6 +2,7 @@
 
 mod codec;
 mod commit;
+mod inspect;
 
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use narvi_types::{Tenant, TimeRange};
 pub(crate) use self::commit::ManifestStore;
 #[cfg(test)]
 pub(crate) use self::commit::key_of;
+pub use self::inspect::{ManifestSummary, inspect_manifest};
 
 /// A snapshot of the store. Immutable; a commit makes the next one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,6 +87,13 @@ pub(crate) struct Conflict {
     pub(crate) key: String,
 }
 
+impl Delta {
+    /// Whether a manifest can show that the delta was committed: taking out alone may have been someone else's.
+    fn adds(&self) -> bool {
+        self.covered.is_some() || !self.add_packs.is_empty() || !self.add_tables.is_empty()
+    }
+}
+
 impl Manifest {
     /// The manifest that follows this one.
     pub(crate) fn apply(&self, delta: &Delta) -> Result<Self, Conflict> {
@@ -111,13 +120,15 @@ impl Manifest {
     /// Whether a delta is in this manifest already: its commit took place though its answer was lost.
     pub(crate) fn contains(&self, delta: &Delta) -> bool {
         let has = |file: &Arc<FileEntry>, files: &[Arc<FileEntry>]| files.iter().any(|f| f.key == file.key);
-        let covered =
-            |(writer, generation): (WriterId, u64)| self.covered.get(&writer).is_some_and(|c| *c >= generation);
+        if let Some((writer, generation)) = delta.covered {
+            // A generation is committed once. Its files may have been compacted away since.
+            return self.covered.get(&writer).is_some_and(|covered| *covered >= generation);
+        }
         let removed = |key: &String| !self.packs.iter().chain(&self.tables).any(|f| f.key == *key);
         delta.add_packs.iter().all(|f| has(f, &self.packs))
             && delta.add_tables.iter().all(|f| has(f, &self.tables))
-            && delta.covered.is_none_or(covered)
             && delta.remove.iter().all(removed)
+            && !self.retired.iter().any(|file| delta.forget.contains(&file.key))
     }
 
     /// The last generation of a writer that the files cover; 0 for none.

@@ -17,7 +17,7 @@ pub use self::meta::StreamStats;
 pub(crate) use self::{
     catalog::{StoreCatalog, Tables},
     executor::Threads,
-    meta::{LabelScan, Volume},
+    meta::LabelScan,
     packs::Packs,
     source::TenantSource,
 };

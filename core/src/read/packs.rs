@@ -1,6 +1,6 @@
 //! Open packs: their directories, and how their bytes are reached.
 
-use std::{io, sync::Arc};
+use std::{collections::HashSet, io, sync::Arc};
 
 use bytes::Bytes;
 use narvi_chunk::{Pack, ReadAt};
@@ -8,6 +8,7 @@ use quick_cache::sync::Cache;
 
 use crate::{
     Error, ErrorKind, Result,
+    manifest::Manifest,
     store::{Store, StoreErrorKind},
 };
 
@@ -32,6 +33,12 @@ pub(crate) struct OpenPack {
 impl Packs {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         Self { store, open: Cache::new(OPEN_PACKS) }
+    }
+
+    /// Closes the packs that a manifest does not name: whoever still reads one opens it again.
+    pub(crate) fn retain(&self, manifest: &Manifest) {
+        let named: HashSet<&str> = manifest.packs.iter().map(|file| file.key.as_str()).collect();
+        self.open.retain(|key, _| named.contains(&**key));
     }
 
     /// The pack of that key, opened if it was not.

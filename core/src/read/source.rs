@@ -25,6 +25,9 @@ pub(crate) struct TenantSource {
     pub(crate) packs: Arc<Packs>,
 }
 
+/// A stream and the pieces of its heads, oldest first.
+type StreamPieces = (Labels, Vec<Arc<HeadPiece>>);
+
 /// The places of one stream, in the order in which they were written.
 #[derive(Default)]
 struct Places {
@@ -50,8 +53,8 @@ impl Source for TenantSource {
 }
 
 impl TenantSource {
-    fn heads(&self, request: &ScanRequest, budget: &Budget) -> Result<Vec<(Labels, Vec<Arc<HeadPiece>>)>, SourceError> {
-        let mut heads: Vec<(Labels, Vec<Arc<HeadPiece>>)> = Vec::new();
+    fn heads(&self, request: &ScanRequest, budget: &Budget) -> Result<Vec<StreamPieces>, SourceError> {
+        let mut heads: Vec<StreamPieces> = Vec::new();
         let mut known: HashMap<Labels, usize> = HashMap::new();
         for generation in &self.generations {
             budget.check()?;
@@ -100,7 +103,7 @@ impl<'a> Parts<'a> {
     }
 
     /// Finds, stream by stream, which places share times.
-    fn add_streams(&mut self, heads: Vec<(Labels, Vec<Arc<HeadPiece>>)>) {
+    fn add_streams(&mut self, heads: Vec<StreamPieces>) {
         let mut streams: Vec<Places> = Vec::new();
         streams.resize_with(self.found.streams.len(), Places::default);
         for (at, block) in (0u32..).zip(&self.found.blocks) {

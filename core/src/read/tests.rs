@@ -112,10 +112,10 @@ fn streams_are_found_in_heads_and_tables_alike() {
     assert_eq!(db.label_values(&tenant, "n", &[], TimeRange::ALL).expect("readable"), ["0", "1"]);
     assert_eq!(db.label_values(&tenant, "n", &[], TimeRange::new(40, 60)).expect("readable"), ["1"]);
     let only = Matcher::new("n", MatchOp::Equal, "0").expect("compiles");
-    assert_eq!(db.label_values(&tenant, "n", &[only.clone()], TimeRange::ALL).expect("readable"), ["0"]);
+    assert_eq!(db.label_values(&tenant, "n", std::slice::from_ref(&only), TimeRange::ALL).expect("readable"), ["0"]);
     assert_eq!(db.series(&tenant, &[], TimeRange::ALL).expect("readable"), [labels(0), labels(1)]);
     let selector = Selector::new(vec![only]);
-    assert_eq!(db.series(&tenant, &[selector.clone()], TimeRange::ALL).expect("readable"), [labels(0)]);
+    assert_eq!(db.series(&tenant, std::slice::from_ref(&selector), TimeRange::ALL).expect("readable"), [labels(0)]);
     let stats = db.stream_stats(&tenant, &selector, TimeRange::ALL).expect("readable");
     assert_eq!((stats.streams, stats.blocks, stats.entries, stats.line_bytes), (1, 1, 1, 1));
     let volumes = db.stream_volumes(&tenant, &Selector::default(), TimeRange::ALL).expect("readable");

@@ -40,8 +40,19 @@ pub(crate) fn replay(
     let failed = |e| Error::io(format!("cannot read write-ahead log {}", path.display()), e);
     let file = File::open(path).map_err(failed)?;
     let bytes = file.metadata().map_err(failed)?.len();
-    let mut scan =
-        Scan { input: BufReader::with_capacity(256 << 10, file), bytes, salt: salt(writer, generation), at: 0 };
+    replay_from(file, bytes, path, salt(writer, generation), apply)
+}
+
+/// As [`replay`], from any input of so many bytes. `salt_by_name` is used when the head of the segment is damaged.
+pub(super) fn replay_from(
+    input: impl Read + Seek,
+    bytes: u64,
+    path: &Path,
+    salt_by_name: u64,
+    apply: &mut dyn FnMut(Tenant, Vec<StreamRows>),
+) -> Result<Replayed> {
+    let failed = |e| Error::io(format!("cannot read write-ahead log {}", path.display()), e);
+    let mut scan = Scan { input: BufReader::with_capacity(256 << 10, input), bytes, salt: salt_by_name, at: 0 };
     let mut out = Replayed::default();
     match scan.segment_head().map_err(failed)? {
         Some(head) if !(OLDEST_READABLE_VERSION..=FORMAT_VERSION).contains(&head.version) => {

@@ -31,7 +31,9 @@ impl Writer {
             for object in self.store.list(folder)? {
                 let since = object.modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
                 let known = since.as_ref().map(Duration::as_millis).map(|ms| u64::try_from(ms).unwrap_or(u64::MAX));
-                if !names.contains(object.key.as_str()) && known.is_some_and(over) {
+                // Asked after listing: a compaction tells its name before it puts a file, and commits only when this is done.
+                let wanted = names.contains(object.key.as_str()) || self.is_in_making(&object.key);
+                if !wanted && known.is_some_and(over) {
                     self.store.delete(&object.key)?;
                     deleted += 1;
                 }
@@ -43,9 +45,11 @@ impl Writer {
             return Ok(deleted);
         }
         for key in &retired {
+            self.failpoints.hit("garbage.delete")?;
             self.store.delete(key)?;
             deleted += 1;
         }
+        self.failpoints.hit("garbage.deleted")?;
         let delta = Delta { forget: retired, at_ms: now_ms, ..Delta::default() };
         let manifest = self.manifests.commit(&manifest, &delta)?;
         self.state.update(|state| State { manifest, generations: state.generations.clone() });

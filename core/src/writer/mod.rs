@@ -1,14 +1,17 @@
 //! The write side: pushes, flushes, commits, replay, and those who follow pushes.
 //!
 //! Locks, in the order in which they are taken: `flushing` (one flush at a time), `rotating`, `active` (for reading by a push, for
-//! writing when a generation is frozen), then those of heads, segment and state, which nothing is taken under.
+//! writing when a generation is frozen), then those of heads, segment, `making` and state, which
+//! nothing is taken under.
 
 mod background;
+mod files;
 mod flush;
 mod garbage;
 mod open;
 mod output;
 mod push;
+mod replace;
 mod rows;
 mod tail;
 
@@ -26,7 +29,11 @@ use std::{
 use narvi_types::{Selector, Tenant};
 use parking_lot::{Condvar, Mutex, RwLock};
 
-pub(crate) use self::{background::Background, open::Setup};
+pub(crate) use self::{
+    background::Background,
+    files::{FileSettings, Files, Output, Points},
+    open::Setup,
+};
 use self::{flush::Flushing, tail::Subscribers};
 pub use self::{
     open::OpenReport,
@@ -60,6 +67,8 @@ pub(crate) struct Writer {
     /// Generations whose segment was found damaged when it was replayed.
     damaged: Mutex<BTreeSet<u64>>,
     flushing: Mutex<Flushing>,
+    /// The name of files that a compaction is making.
+    making: Mutex<Option<String>>,
     /// Told when memory was given back, and when something happened that the background thread should see.
     pressure: Mutex<Pressure>,
     relieved: Condvar,

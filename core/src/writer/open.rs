@@ -85,6 +85,7 @@ impl Writer {
             frozen: Mutex::default(),
             damaged: Mutex::default(),
             flushing: Mutex::default(),
+            making: Mutex::default(),
             pressure: Mutex::default(),
             relieved: parking_lot::Condvar::new(),
             wake: parking_lot::Condvar::new(),

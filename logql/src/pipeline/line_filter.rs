@@ -47,6 +47,7 @@ impl Check {
 
 /// What a filter comes down to.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one per filter and query, taken apart at once")]
 pub(super) enum Compiled {
     /// Every line passes.
     All,

@@ -1,9 +1,10 @@
 //! The executor: walks a parsed template over the labels of one line, as Go's text/template does.
 
 use crate::template::Template;
-use crate::template::ast::{At, Branch, Call, Command, Expr, ExprKind, Number, Pipe, Stmt};
-use crate::template::constant::{Ideal, ideal};
+use crate::template::args::{Args, check_type, constant, literal};
+use crate::template::ast::{At, Branch, Call, Command, Expr, ExprKind, Pipe, Stmt};
 use crate::template::fields::Fields;
+use crate::template::frame::{Frame, set_range_variables};
 use crate::template::funcs::{Env, Function, Param};
 use crate::template::limits::{Account, MAX_CALL_DEPTH, MAX_OUTPUT_BYTES, too_large};
 use crate::template::printf;
@@ -58,41 +59,6 @@ fn place(template: &Template, frame: &Frame<'_, '_>, message: &str) -> String {
     let column = before.len() - before.rfind('\n').map_or(0, |n| n + 1);
     let name = quote(frame.name.as_bytes());
     format!("{}:{line}:{column}: executing {name} at <{}>: {message}", template.name, frame.at)
-}
-
-/// One body being walked: its variables and the node Go would blame.
-struct Frame<'t, 'a> {
-    name: &'t str,
-    at: At<'t>,
-    depth: u32,
-    /// The value of `$`.
-    dollar: Value<'a>,
-    variables: Vec<(&'t str, Value<'a>)>,
-}
-
-impl<'a> Frame<'_, 'a> {
-    fn lookup(&self, name: &str) -> Value<'a> {
-        let found = self.variables.iter().rev().find(|(n, _)| *n == name);
-        found.map_or_else(|| self.dollar.clone(), |(_, value)| value.clone())
-    }
-
-    /// Sets a variable that exists; the parser does not make sure of that for `$x = ...`.
-    fn assign(&mut self, name: &str, value: Value<'a>) -> Result<(), String> {
-        match self.variables.iter_mut().rev().find(|(n, _)| *n == name) {
-            Some((_, old)) => *old = value,
-            None if name == "$" => self.dollar = value,
-            None => return Err(format!("undefined variable: {name}")),
-        }
-        Ok(())
-    }
-
-    /// Sets the n-th variable from the top.
-    fn set_top(&mut self, n: usize, value: Value<'a>) {
-        let at = self.variables.len().wrapping_sub(n);
-        if let Some((_, old)) = self.variables.get_mut(at) {
-            *old = value;
-        }
-    }
 }
 
 struct Run<'t, 'a, 'o> {
@@ -536,102 +502,5 @@ impl<'t: 'a, 'a> Run<'t, 'a, '_> {
             frame.at = At::Expr(node);
             Halt::Error(format!("error calling {}: {message}", function.name))
         })
-    }
-}
-
-fn set_range_variables<'a>(
-    frame: &mut Frame<'_, 'a>,
-    pipe: &Pipe,
-    index: Value<'a>,
-    element: &Value<'a>,
-) -> Result<(), String> {
-    match (pipe.variables.as_slice(), pipe.assigns) {
-        ([], _) => {}
-        ([only], true) => frame.assign(only, element.clone())?,
-        ([first, second, ..], true) => {
-            frame.assign(first, index)?;
-            frame.assign(second, element.clone())?;
-        }
-        ([_], false) => frame.set_top(1, element.clone()),
-        (_, false) => {
-            frame.set_top(1, element.clone());
-            frame.set_top(2, index);
-        }
-    }
-    Ok(())
-}
-
-fn constant(number: &Number) -> Result<Value<'static>, String> {
-    Ok(match ideal(number)? {
-        Ideal::Int(n) => Value::Int(n),
-        Ideal::Float(f) => Value::Float(f),
-        Ideal::Complex(re, im) => Value::Complex(re, im),
-    })
-}
-
-/// A literal argument, which takes the type of its parameter.
-fn literal<'a>(arg: &'a Expr, param: Param) -> Result<Value<'a>, String> {
-    match (&arg.kind, param) {
-        (ExprKind::Bool(b), Param::Any) => Ok(Value::Bool(*b)),
-        (ExprKind::Number(n), Param::Any) => constant(n),
-        (ExprKind::Number(n), Param::Int) => {
-            n.int.map(Value::Int).ok_or_else(|| format!("expected integer; found {arg}"))
-        }
-        (ExprKind::Number(n), Param::Float) => {
-            n.float.map(Value::Float).ok_or_else(|| format!("expected float; found {arg}"))
-        }
-        (ExprKind::Str(bytes, _), Param::Any | Param::Str) => Ok(Value::Str(bytes)),
-        (_, Param::Str) => Err(format!("expected string; found {arg}")),
-        (_, Param::Int) => Err(format!("expected integer; found {arg}")),
-        (_, Param::Float) => Err(format!("expected float; found {arg}")),
-        _ => Err(format!("can't handle {arg} for arg of type {}", param.type_name())),
-    }
-}
-
-fn check_type<'a>(value: Value<'a>, param: Param) -> Result<Value<'a>, String> {
-    let fits = match (param, &value) {
-        (Param::Any, _)
-        | (Param::Str, Value::Str(_) | Value::Text(_))
-        | (Param::Int, Value::Int(_))
-        | (Param::Float, Value::Float(_))
-        | (Param::Time, Value::Time(_)) => true,
-        (_, Value::Invalid) => return Err(format!("invalid value; expected {}", param.type_name())),
-        _ => false,
-    };
-    if fits {
-        return Ok(value);
-    }
-    let got = if let Value::Nil = value { "interface {}" } else { value.type_name() };
-    Err(format!("wrong type for value; expected {}; got {got}", param.type_name()))
-}
-
-/// Evaluated arguments; up to four of them without an allocation.
-enum Args<'a> {
-    Few([Value<'a>; 4], usize),
-    Many(Vec<Value<'a>>),
-}
-
-impl<'a> Args<'a> {
-    fn new(count: usize) -> Self {
-        if count <= 4 { Args::Few([const { Value::Invalid }; 4], 0) } else { Args::Many(Vec::with_capacity(count)) }
-    }
-
-    fn push(&mut self, value: Value<'a>) {
-        match self {
-            Args::Few(values, count) => {
-                if let Some(slot) = values.get_mut(*count) {
-                    *slot = value;
-                    *count += 1;
-                }
-            }
-            Args::Many(values) => values.push(value),
-        }
-    }
-
-    fn as_slice(&self) -> &[Value<'a>] {
-        match self {
-            Args::Few(values, count) => values.get(..*count).unwrap_or_default(),
-            Args::Many(values) => values,
-        }
     }
 }

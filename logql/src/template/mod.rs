@@ -3,11 +3,13 @@
 //! A template is parsed once per query and run once per line over borrowed labels. Runs are bounded in steps, depth and
 //! bytes, so that no template hangs a query or exhausts its memory. Error texts are Go's.
 
+mod args;
 mod ast;
 mod constant;
 mod decimal;
 mod exec;
 mod fields;
+mod frame;
 mod funcs;
 mod json;
 mod lex;

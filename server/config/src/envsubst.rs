@@ -2,8 +2,9 @@
 
 use crate::ConfigError;
 
-/// Replaces `${V}` by the variable's value, or nothing if it is not set; `${V:default}`, `${V:-default}` and `${V-default}`
-/// by the default if it is empty or not set; `$$` by one dollar sign. A dollar sign before anything else stays.
+/// Replaces `${V}` by the variable's value, or nothing if it is not set; `${V:default}`, `${V:-default}` and
+/// `${V-default}` by the default if it is empty or not set; `$$` by one dollar sign. A dollar sign before anything
+/// else stays.
 ///
 /// # Errors
 /// A `${` that is not closed, or a name that is none.
@@ -93,7 +94,7 @@ mod tests {
         for wrong in ["a: 1\nb: ${HOST", "${}", "${1A}", "${HOST%x}", "${HOST\n}"] {
             assert!(expand(wrong, &lookup).is_err(), "{wrong}");
         }
-        let error = expand("a: 1\nb: ${HOST", &lookup).unwrap_err().to_string();
+        let error = expand("a: 1\nb: ${HOST", &lookup).expect_err("it is wrong").to_string();
         assert!(error.contains("line 2"), "{error}");
     }
 }

@@ -187,12 +187,12 @@ mod tests {
     #[test]
     fn one_dash_or_two_with_or_without_equals() {
         for line in ["-config.file=a.yaml -target=all", "--config.file a.yaml --target all"] {
-            let flags = Flags::parse(&args(line)).unwrap();
+            let flags = Flags::parse(&args(line)).expect("it is right");
             assert_eq!(flags.config_file.as_deref(), Some("a.yaml".as_ref()), "{line}");
             assert_eq!(flags.overrides, [("target", "all".to_owned())], "{line}");
         }
-        let flags =
-            Flags::parse(&args("-config.expand-env -verify-config=true -auth.enabled -log.level=warn")).unwrap();
+        let flags = Flags::parse(&args("-config.expand-env -verify-config=true -auth.enabled -log.level=warn"))
+            .expect("it is right");
         assert!(flags.expand_env && flags.verify_config && !flags.version);
         assert_eq!(flags.overrides, [("auth_enabled", "true".into()), ("server.log_level", "warn".into())]);
     }
@@ -206,7 +206,7 @@ mod tests {
             ("serve", "unexpected argument"),
             ("-", "unexpected argument"),
         ] {
-            let error = Flags::parse(&args(line)).unwrap_err().to_string();
+            let error = Flags::parse(&args(line)).expect_err("it is wrong").to_string();
             assert!(error.contains(expected), "{line}: {error}");
         }
     }

@@ -1,8 +1,8 @@
 //! Loki's configuration file and flags, read for Narvi.
 //!
-//! [`Config::from_yaml`] reads a file's text, [`Flags::parse`] Loki's Go-style command line; [`Limits`] are what a tenant may
-//! push and ask. A key that Loki knows and Narvi does not use is accepted and listed in [`Config::warnings`]; a key that
-//! neither knows is refused with its line.
+//! [`Config::from_yaml`] reads a file's text, [`Flags::parse`] Loki's Go-style command line; [`Limits`] are what a
+//! tenant may push and ask. A key that Loki knows and Narvi does not use is accepted and listed in
+//! [`Config::warnings`]; a key that neither knows is refused with its line.
 #![forbid(unsafe_code)]
 
 mod apply;

@@ -54,7 +54,8 @@ pub struct Limits {
     pub max_query_range: Duration,
     /// How far back a query may look; zero is no limit.
     pub max_query_lookback: Duration,
-    /// Length of the pieces that a range query is split into; zero turns the split, and with it the alignment of steps, off.
+    /// Length of the pieces that a range query is split into; zero turns the split, and with it the alignment of
+    /// steps, off.
     pub split_queries_by_interval: Duration,
     /// Longest run of a query; zero is no limit.
     pub query_timeout: Duration,

@@ -134,8 +134,8 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_named_with_their_line_and_type() {
-        let node = Node::parse("auth_enabled: false\nserver:\n  http_port: 1\nfoo: 2\n").unwrap();
-        let error = check(&node).unwrap_err().to_string();
+        let node = Node::parse("auth_enabled: false\nserver:\n  http_port: 1\nfoo: 2\n").expect("it is right");
+        let error = check(&node).expect_err("it is wrong").to_string();
         assert_eq!(
             error,
             "failed parsing config: line 3: field http_port not found in type server.Config; line 4: field foo not \
@@ -145,8 +145,8 @@ mod tests {
 
     #[test]
     fn removed_keys_say_what_to_write() {
-        let node = Node::parse("compactor:\n  shared_store: s3\n").unwrap();
-        let given = check(&node).unwrap();
+        let node = Node::parse("compactor:\n  shared_store: s3\n").expect("it is right");
+        let given = check(&node).expect("it is right");
         assert_eq!((given[0].line, given[0].path.as_str()), (2, "compactor.shared_store"));
         assert!(given[0].removed.is_some_and(|hint| hint.contains("object_store")));
     }

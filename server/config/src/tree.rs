@@ -146,23 +146,27 @@ mod tests {
 
     #[test]
     fn lines_and_scalars_are_kept() {
-        let node = Node::parse("a:\n  b: 1h\n  c: [1, x]\nd: yes\ne:\n").unwrap();
-        let b = node.get("a").and_then(|a| a.get("b")).unwrap();
+        let node = Node::parse("a:\n  b: 1h\n  c: [1, x]\nd: yes\ne:\n").expect("it is right");
+        let b = node.get("a").and_then(|a| a.get("b")).expect("it is right");
         assert_eq!((b.line, &b.value), (2, &Value::Scalar("1h".into())));
-        let Value::List(items) = &node.get("a").and_then(|a| a.get("c")).unwrap().value else { panic!("no list") };
+        let Value::List(items) = &node.get("a").and_then(|a| a.get("c")).expect("it is right").value else {
+            panic!("no list")
+        };
         assert_eq!(items[0].value, Value::Scalar("1".into()));
-        assert_eq!(node.get("e").unwrap().value, Value::Null);
-        assert_eq!(Node::parse("").unwrap(), Node::default());
-        assert!(Node::parse("a: 1\na: 2\n").unwrap_err().to_string().starts_with("failed parsing config: "));
+        assert_eq!(node.get("e").expect("it is right").value, Value::Null);
+        assert_eq!(Node::parse("").expect("it is right"), Node::default());
+        assert!(
+            Node::parse("a: 1\na: 2\n").expect_err("it is wrong").to_string().starts_with("failed parsing config: ")
+        );
         assert!(Node::parse("a: [").is_err());
     }
 
     #[test]
     fn flags_are_laid_over() {
-        let mut node = Node::parse("server:\n  http_listen_port: 1\n").unwrap();
+        let mut node = Node::parse("server:\n  http_listen_port: 1\n").expect("it is right");
         node.set("server.http_listen_port", "2");
         node.set("ingester.wal.enabled", "true");
-        let text = |path: [&str; 2]| node.get(path[0]).and_then(|n| n.get(path[1])).cloned().unwrap();
+        let text = |path: [&str; 2]| node.get(path[0]).and_then(|n| n.get(path[1])).cloned().expect("it is right");
         assert_eq!(text(["server", "http_listen_port"]).value, Value::Scalar("2".into()));
         assert!(matches!(text(["ingester", "wal"]).value, Value::Map(_)));
     }

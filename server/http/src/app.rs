@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -64,6 +64,7 @@ pub struct App {
     pub(crate) distributor: Distributor,
     pub(crate) metrics: Metrics,
     running: Semaphore,
+    waiting: AtomicUsize,
     ready: AtomicBool,
     started: Instant,
 }
@@ -78,6 +79,7 @@ impl App {
             distributor: Distributor::new(),
             metrics: Metrics::new(),
             running,
+            waiting: AtomicUsize::new(0),
             ready: AtomicBool::new(false),
             started: Instant::now(),
         })
@@ -119,10 +121,12 @@ impl App {
         work: impl FnOnce(&Self, &Budget) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<(T, Duration), ApiError> {
         let arrived = Instant::now();
-        if self.running.available_permits() == 0 && Arc::strong_count(self) > self.settings.waiting_queries {
+        let waiting = Waiting::new(&self.waiting);
+        if self.running.available_permits() == 0 && waiting.place > self.settings.waiting_queries {
             return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too many outstanding requests"));
         }
         let permit = self.running.acquire().await.map_err(|_| ApiError::internal("the server is shutting down"))?;
+        drop(waiting);
         let waited = arrived.elapsed();
         let cancel = CancelOnDrop(budget.clone());
         let app = self.clone();
@@ -135,6 +139,24 @@ impl App {
                 Err(ApiError::internal("the query failed unexpectedly; the server's log says more"))
             }
         }
+    }
+}
+
+/// A query in the queue; leaving it, also when the client goes away, makes room.
+struct Waiting<'a> {
+    queue: &'a AtomicUsize,
+    place: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(queue: &'a AtomicUsize) -> Self {
+        Self { queue, place: queue.fetch_add(1, Ordering::Relaxed) + 1 }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.queue.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -92,10 +92,10 @@ pub(crate) struct IngestArgs {
     /// What times in lines are relative to, if they do not say it: for example +02:00.
     #[arg(long, default_value = "+00:00", allow_hyphen_values = true)]
     pub(crate) utc_offset: String,
-    /// Keep the order of lines in each file even where their times go backwards: such a line gets the time of the line
-    /// before it.
+    /// Keep the times that lines hold even where they go backwards, so that lines come back in the order of their times and
+    /// not of the file. Without this, such a line gets the time of the line before it.
     #[arg(long)]
-    pub(crate) keep_order: bool,
+    pub(crate) true_times: bool,
     /// Print nothing but errors.
     #[arg(long, short)]
     pub(crate) quiet: bool,

@@ -41,7 +41,8 @@ impl Place {
         }
         let db = Db::builder(&args.data_dir).settings(settings).open().map_err(|error| match error.kind() {
             ErrorKind::Locked => Failure(format!(
-                "data directory {} is open in another process; if that is a server, ask it with --addr http://127.0.0.1:3100",
+                "data directory {} is open in another process; if that is a server, ask it with \
+                 --addr http://127.0.0.1:3100",
                 args.data_dir.display()
             )),
             _ => error.into(),

@@ -44,7 +44,8 @@ pub(crate) fn now() -> i64 {
     Timestamp::from_system(std::time::SystemTime::now()).as_ns()
 }
 
-/// Reads a time: `2026-01-31`, `2026-01-31T12:00:00Z`, the same without a zone (UTC), a number since 1970, or a duration ago.
+/// Reads a time: `2026-01-31`, `2026-01-31T12:00:00Z`, the same without a zone (UTC), a number since 1970, or a
+/// duration ago.
 fn parse(text: &str, now: i64) -> Result<i64, String> {
     let wrong = || format!("{text:?} is no time; write 2026-01-31T12:00:00Z, 1h (ago), now, or seconds since 1970");
     if text == "now" {
@@ -113,8 +114,8 @@ mod tests {
 
     #[test]
     fn steps_are_read() {
-        assert_eq!(step("1m").unwrap().as_secs(), 60);
-        assert_eq!(step("15").unwrap().as_secs(), 15);
+        assert_eq!(step("1m").expect("it is right").as_secs(), 60);
+        assert_eq!(step("15").expect("it is right").as_secs(), 15);
         assert!(step("0").is_err() && step("x").is_err());
     }
 }

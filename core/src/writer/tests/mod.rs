@@ -10,8 +10,8 @@ use narvi_types::{Entry, Labels, MatchOp, Matcher, Metadata, Selector, Tenant, T
 
 use self::dump::{Rows, distinct, dump, expect_push};
 use crate::{
-    Builder, Db, ErrorKind, Fault, FaultStore, FlushSettings, MemoryStore, PushStream, Settings, Store, StoreErrorKind,
-    WalSettings, WalSync,
+    Builder, CompactionSettings, Db, ErrorKind, Fault, FaultStore, FlushSettings, MemoryStore, PushStream, Settings,
+    Store, StoreErrorKind, WalSettings, WalSync,
     failpoint::Action,
     wal::{Poison, RecordBuilder, Segment},
 };
@@ -43,6 +43,7 @@ fn quiet() -> Settings {
     Settings {
         wal: WalSettings { sync: WalSync::Never, ..WalSettings::default() },
         flush: FlushSettings { max_age_secs: u64::MAX, idle_secs: u64::MAX, ..FlushSettings::default() },
+        compaction: CompactionSettings { enabled: false, ..CompactionSettings::default() },
         ..Settings::default()
     }
 }

@@ -59,8 +59,8 @@ fn an_old_file_of_many_processes_is_accepted_with_warnings() {
 
 #[test]
 fn values_are_read_with_their_units() {
-    let text = "limits_config: {max_line_size: 1MB, per_stream_rate_limit: 10GB, ingestion_rate_mb: 1.5, query_timeout: 10m, \
-                max_query_length: 30d1h, discover_service_name: [], creation_grace_period: 0s, max_query_series: -1}";
+    let text = "limits_config: {max_line_size: 1MB, per_stream_rate_limit: 10GB, ingestion_rate_mb: 1.5, \
+                query_timeout: 10m, max_query_length: 30d1h, discover_service_name: [], creation_grace_period: 0s, max_query_series: -1}";
     let limits = read(text).limits;
     assert_eq!(limits.max_line_size_bytes, 1 << 20);
     assert_eq!(limits.ingestion_rate_bytes, 1_572_864.0);

@@ -15,11 +15,18 @@ fn range(start: i64, end: i64) -> TimeRange {
     TimeRange::new(start, end)
 }
 
+/// A selector that does not select everything.
+fn selector(text: &str) -> Result<Selector, ApiError> {
+    let selector = logql::parse_selector(text)?;
+    logql::require_matcher(&selector)?;
+    Ok(selector)
+}
+
 /// The matchers of an optional `query`.
 fn matchers(asked: &Asked) -> Result<Vec<Matcher>, ApiError> {
     match asked.form.get("query") {
         "" => Ok(Vec::new()),
-        text => Ok(logql::parse_selector(text)?.matchers().to_vec()),
+        text => Ok(selector(text)?.matchers().to_vec()),
     }
 }
 
@@ -63,7 +70,7 @@ pub(crate) async fn series(State(app): State<Arc<App>>, asked: Asked) -> Result<
             }
             continue;
         }
-        selectors.push(logql::parse_selector(text)?);
+        selectors.push(selector(text)?);
     }
     let ask = move |app: &App, _: &_| Ok(app.db.series(&asked.tenant, &selectors, range)?);
     let (series, _) = app.ask(app.budget(), ask).await?;
@@ -72,7 +79,7 @@ pub(crate) async fn series(State(app): State<Arc<App>>, asked: Asked) -> Result<
 
 pub(crate) async fn stats(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
     let range = bounds(&app, &asked)?;
-    let selector = logql::parse_selector(asked.form.get("query"))?;
+    let selector = selector(asked.form.get("query"))?;
     let ask = move |app: &App, _: &_| Ok(app.db.stream_stats(&asked.tenant, &selector, range)?);
     let (stats, _) = app.ask(app.budget(), ask).await?;
     Ok(json(

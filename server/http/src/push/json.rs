@@ -96,7 +96,7 @@ seed!(Stream, RawStream, "a stream", {
         let mut text = None;
         while let Some(key) = map.next_key_seed(Text)? {
             match (self.0.shape, &*key) {
-                (JsonShape::V1, b"stream") => stream.labels = map.next_value_seed(Labels(self.0))?,
+                (JsonShape::V1, b"stream") => stream.labels = map.next_value_seed(LabelSet)?,
                 (JsonShape::V1, b"values") => stream.entries = map.next_value_seed(Values(self.0))?,
                 (JsonShape::Legacy, b"labels") => text = Some(map.next_value_seed(Text)?),
                 (JsonShape::Legacy, b"entries") => stream.entries = map.next_value_seed(Values(self.0))?,
@@ -135,7 +135,24 @@ fn print(pairs: &[(String, String)]) -> String {
     out + "}"
 }
 
-seed!(Labels, Vec<(String, String)>, "an object of labels", {
+/// The labels of a stream; `null` is none.
+struct LabelSet;
+
+impl<'de> DeserializeSeed<'de> for LabelSet {
+    type Value = Vec<(String, String)>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for LabelSet {
+    type Value = Vec<(String, String)>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of labels")
+    }
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(Vec::new())
+    }
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut labels: Vec<(String, String)> = Vec::new();
         while let Some(name) = map.next_key_seed(Text)? {
@@ -152,7 +169,7 @@ seed!(Labels, Vec<(String, String)>, "an object of labels", {
         }
         Ok(labels)
     }
-});
+}
 
 seed!(Values, Vec<Entry>, "a list of entries", {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {

@@ -3,7 +3,8 @@
 /// A form of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// `2015-10-18T18:01:47.978Z` and its kin: a space for the T, slashes or dots in the date, a comma before the fraction.
+    /// `2015-10-18T18:01:47.978Z` and its kin: a space for the T, slashes or dots in the date, a comma before the
+    /// fraction.
     Iso,
     /// `10/Oct/2000:13:55:36 -0700`, `02-Jan-2006 15:04:05`.
     Access,
@@ -253,7 +254,8 @@ impl Zone {
     fn without_year(&self, month: i64, day: i64, clock: Clock) -> Option<i64> {
         const DAY_NS: i64 = 86_400_000_000_000;
         let last = self.reference.saturating_add(DAY_NS);
-        // February 29th comes every four years, or eight around some turns of centuries. The year after is for New Year's Eve.
+        // February 29th comes every four years, or eight around some turns of centuries. The year after is for New
+        // Year's Eve.
         (self.year - 8..=self.year + 1)
             .rev()
             .filter_map(|year| self.at(Date { year, month, day }, clock, None))
@@ -261,7 +263,8 @@ impl Zone {
     }
 }
 
-/// Days of a date in the Gregorian calendar, counted as in Howard Hinnant's `days_from_civil`: eras of 400 years from March 1st.
+/// Days of a date in the Gregorian calendar, counted in eras of 400 years that begin on March 1st, so that the leap day
+/// is the last of its year.
 fn days_since_1970(date: &Date) -> Option<i64> {
     let &Date { year, month, day } = date;
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);

@@ -65,6 +65,7 @@ struct Summary {
     bytes: u64,
     without_time: u64,
     backwards: u64,
+    true_times: bool,
     range: Option<(i64, i64)>,
 }
 
@@ -77,11 +78,12 @@ impl Load<'_> {
         let mut times = Times::new(reference, self.offset);
         let mut order: Option<Order> = None;
         self.total.files += 1;
+        self.total.true_times = self.args.true_times;
         while let Some(batch) = source.next()? {
             // Lines before the first time have that time; without any, that of the file.
             let order = order.get_or_insert_with(|| {
                 let first = source::lines(&batch).find_map(|(line, _)| times.find(&line));
-                Order::new(first.unwrap_or(reference), self.args.keep_order)
+                Order::new(first.unwrap_or(reference), !self.args.true_times)
             });
             let mut entries = Vec::new();
             for (line, ended) in source::lines(&batch) {
@@ -137,10 +139,14 @@ impl Summary {
             println!("{} lines without a time have that of the line before them", HumanCount(self.without_time));
         }
         if self.backwards > 0 {
-            println!(
-                "{} lines are older than the line before them; --keep-order loads them in the order of the file",
-                HumanCount(self.backwards)
-            );
+            let lines = HumanCount(self.backwards);
+            match self.true_times {
+                true => println!("{lines} lines are older than the line before them and come back before it"),
+                false => println!(
+                    "{lines} lines are older than the line before them and have its time, to come back in the order of the \
+                     file; --true-times keeps the times they hold"
+                ),
+            }
         }
     }
 }
@@ -195,14 +201,14 @@ mod tests {
 
     #[test]
     fn options_are_read() {
-        assert_eq!(read_offset("+02:00").unwrap(), 7200);
-        assert_eq!(read_offset("-0730").unwrap(), -27_000);
-        assert_eq!(read_offset("Z").unwrap(), 0);
+        assert_eq!(read_offset("+02:00").expect("it is right"), 7200);
+        assert_eq!(read_offset("-0730").expect("it is right"), -27_000);
+        assert_eq!(read_offset("Z").expect("it is right"), 0);
         for wrong in ["2", "+2", "02:00", "+25:00", "+02:60", ""] {
             assert!(read_offset(wrong).is_err(), "{wrong}");
         }
         let labels = |text: &str| read_labels(&[text.to_owned()]);
-        assert_eq!(labels("a=b=c").unwrap(), [("a".to_owned(), "b=c".to_owned())]);
+        assert_eq!(labels("a=b=c").expect("it is right"), [("a".to_owned(), "b=c".to_owned())]);
         for wrong in ["a", "=b", "1a=b", "a-b=c"] {
             assert!(labels(wrong).is_err(), "{wrong}");
         }

@@ -1,10 +1,10 @@
 //! Gives the lines of one file times of their own, so that the store keeps all of them, in order.
 
-/// Times of the lines of one file. Lines of the same time are set a nanosecond apart: without it equal ones would be taken for
-/// one line sent twice, and others would lose their order.
+/// Times of the lines of one file. Lines of the same time are set a nanosecond apart: without it equal ones would be
+/// taken for one line sent twice, and others would lose their order.
 ///
-/// Where times go backwards, a new run of lines begins. Its times are moved by more nanoseconds than any before, so that a
-/// line of it never gets the time that an equal line of an earlier run has.
+/// Where times go backwards, a new run of lines begins. Its times are moved by more nanoseconds than any before, so
+/// that a line of it never gets the time that an equal line of an earlier run has.
 #[derive(Clone, Debug)]
 pub(super) struct Order {
     keep: bool,
@@ -72,7 +72,7 @@ mod tests {
         let mut state = 1u64;
         for _ in 0..10_000 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let read = i64::try_from((state >> 33) % 7).unwrap() * 1_000_000_000;
+            let read = i64::try_from((state >> 33) % 7).expect("it is right") * 1_000_000_000;
             assert!(seen.insert(order.next(Some(read))));
         }
         assert!(order.backwards > 1000);

@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_push_is_encoded_as_protobuf() {
-        let labels = Labels::from_pairs([("a", "b")]).unwrap();
+        let labels = Labels::from_pairs([("a", "b")]).expect("it is right");
         let body = encode(&labels, &[Entry::new(Timestamp::from_ns(1_000_000_300), "xy")]);
         let expected = b"\x0a\x16\x0a\x07{a=\"b\"}\x12\x0b\x0a\x05\x08\x01\x10\xac\x02\x12\x02xy";
         assert_eq!(body, expected);

@@ -30,8 +30,8 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// `reference` (nanoseconds) is about when the file was written: times without a year are of the last year that does not
-    /// put them after it. `offset` (seconds) is that of times without a zone.
+    /// `reference` (nanoseconds) is about when the file was written: times without a year are of the last year that
+    /// does not put them after it. `offset` (seconds) is that of times without a zone.
     pub(crate) fn new(reference: i64, offset: i64) -> Self {
         Self { zone: Zone::new(reference, offset), hint: None, key: 0 }
     }

@@ -18,8 +18,8 @@ struct Found<'a> {
     line: &'a str,
 }
 
-/// Prints lines page by page. A page begins at the time at which the one before it ended, so that lines of the same time are
-/// not lost; those that were printed already are left out.
+/// Prints lines page by page. A page begins at the time at which the one before it ended, so that lines of the same
+/// time are not lost; those that were printed already are left out.
 pub(super) fn lines(client: &Client, asked: &Asked<'_>, printer: &mut Printer) -> Result<(), Stop> {
     let mut left = asked.limit.unwrap_or(usize::MAX);
     let (mut start, mut end) = (asked.range.start.max(0), asked.range.end);

@@ -6,7 +6,8 @@ use flate2::{Compression, write::GzEncoder};
 
 use crate::{failure, narvi, path, stdout, text};
 
-/// CRLF, empty lines, equal lines, times that are equal, missing or go backwards, bytes that are not UTF-8, no final newline.
+/// CRLF, empty lines, equal lines, times that are equal, missing or go backwards, bytes that are not UTF-8, no final
+/// newline.
 const ODD: &[u8] = b"before any time\r\n\
 2020-01-01 00:00:01 one\r\n\
 2020-01-01 00:00:01 one\r\n\
@@ -57,14 +58,14 @@ fn lines_that_are_out_of_order_are_all_kept() {
     fs::write(&file, &lines).expect("the file can be written");
     let query = ["query", "{filename=~\".+\"}", "--forward", "-o", "raw", "--data-dir"];
     let by_time = path(folder.path(), "by-time");
-    let summary = text(&["ingest", "--data-dir", &by_time, &file]);
+    let summary = text(&["ingest", "--data-dir", &by_time, "--true-times", &file]);
     assert!(summary.contains("older than the line before them"), "{summary}");
     let mut sorted: Vec<&str> = lines.lines().collect();
     sorted.sort_unstable();
     let back = text(&[&query[..], &[&by_time]].concat());
     assert_eq!(back.lines().collect::<Vec<_>>(), sorted);
     let in_order = path(folder.path(), "in-order");
-    text(&["ingest", "--data-dir", &in_order, "--keep-order", &file]);
+    text(&["ingest", "--data-dir", &in_order, &file]);
     assert_eq!(text(&[&query[..], &[&in_order]].concat()), lines);
 }
 
@@ -87,7 +88,10 @@ fn questions_about_a_data_directory() {
     let expected = "2020-01-01T00:01:00Z {app=\"a\", filename=\"x\"} 2020-01-01T00:01:00Z second \"q\"\n";
     assert!(lines.starts_with(expected), "{lines}");
     assert_eq!(ask(&["query", "{app=\"a\"}", "--limit", "1", "-o", "raw"]), "2020-01-01T00:01:00Z second \"q\"\n");
-    let first = "{\"labels\":{\"app\":\"a\",\"filename\":\"x\"},\"line\":\"2020-01-01T00:00:00Z first\",\"timestamp\":\"2020-01-01T00:00:00Z\"}";
+    let first = concat!(
+        r#"{"labels":{"app":"a","filename":"x"},"line":"2020-01-01T00:00:00Z first","#,
+        r#""timestamp":"2020-01-01T00:00:00Z"}"#
+    );
     let range = ["--to", "2020-01-01T00:01:00Z"];
     assert_eq!(ask(&[&["query", "{app=\"a\"}", "-o", "jsonl"][..], &range].concat()), format!("{first}\n"));
     assert_eq!(ask(&[&["query", "{app=\"a\"}", "-o", "json"][..], &range].concat()), format!("[{first}]\n"));

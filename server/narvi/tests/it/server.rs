@@ -52,7 +52,8 @@ impl Server {
         let mut stream = TcpStream::connect(&self.address).expect("the server listens");
         let length = body.len();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\
+             {headers}\r\n{body}"
         );
         stream.write_all(request.as_bytes()).expect("the server reads");
         let mut answer = String::new();

@@ -1,0 +1,127 @@
+//! Reads the frames of the packs of one input, one after the other.
+
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use narvi_chunk::{ColumnKind, FrameReader, MetadataColumn};
+use narvi_index::BlockRef;
+use narvi_types::{Metadata, Tenant};
+
+use super::{inputs::Input, stop::Stop};
+use crate::{Error, ErrorKind, read::Packs};
+
+/// A frame with all its columns.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) times: Vec<i64>,
+    lines: Bytes,
+    /// One more than there are rows.
+    offsets: Arc<[u32]>,
+    metadata: Option<Arc<MetadataColumn>>,
+}
+
+impl Frame {
+    pub(super) fn line(&self, row: usize) -> &[u8] {
+        self.lines(row..row + 1).0
+    }
+
+    /// The lines of some rows as one piece, and where each one ends in it.
+    pub(super) fn lines(&self, rows: Range<usize>) -> (&[u8], impl Iterator<Item = usize> + '_) {
+        let offsets = self.offsets.get(rows.start..=rows.end).unwrap_or(&[]);
+        let start = offsets.first().map_or(0, |start| *start as usize);
+        let end = offsets.last().map_or(start, |end| *end as usize);
+        let ends = offsets.get(1..).unwrap_or(&[]).iter().map(move |end| *end as usize - start);
+        (self.lines.get(start..end).unwrap_or(&[]), ends)
+    }
+
+    /// The metadata of a row, if it has any.
+    pub(super) fn metadata(&self, row: usize) -> Option<&Metadata> {
+        let column = self.metadata.as_ref()?;
+        let set = column.sets.get(*column.ids.get(row)? as usize);
+        set.filter(|set| !set.is_empty())
+    }
+
+    /// Whether a row has metadata at all.
+    pub(super) fn has_metadata(&self) -> bool {
+        self.metadata.is_some()
+    }
+}
+
+/// The frames of one input. Keeps the last one: blocks are asked for in the order in which they lie in the packs.
+pub(super) struct Frames<'a> {
+    input: &'a Input,
+    packs: &'a Packs,
+    stop: &'a AtomicBool,
+    last: Option<(u32, u32, Arc<Frame>)>,
+}
+
+impl<'a> Frames<'a> {
+    pub(super) fn new(input: &'a Input, packs: &'a Packs, stop: &'a AtomicBool) -> Self {
+        Self { input, packs, stop, last: None }
+    }
+
+    /// The frame of a block of a tenant.
+    ///
+    /// # Errors
+    /// The pack is damaged or not what the index says; it cannot be reached; the database is being closed.
+    pub(super) fn of_block(&mut self, tenant: &Tenant, block: &BlockRef) -> Result<Arc<Frame>, Stop> {
+        let frame = match &self.last {
+            Some((pack, number, frame)) if (*pack, *number) == (block.pack, block.frame) => frame.clone(),
+            _ => {
+                // The old one goes first: at most one frame of each input is held, and one that is being merged.
+                self.last = None;
+                let frame = Arc::new(self.read(tenant, block)?);
+                self.last = Some((block.pack, block.frame, frame.clone()));
+                frame
+            }
+        };
+        let rows = block.first_row as usize..block.first_row as usize + block.rows as usize;
+        let times = frame.times.get(rows).unwrap_or(&[]);
+        let (range, sorted) = (block.range, times.is_sorted());
+        if !sorted || (times.first(), times.last()) != (Some(&range.min), Some(&range.max)) {
+            let (table, number, row) = (&self.input.file.key, block.frame, block.first_row);
+            let why = format!("the rows from {row} on of frame {number} are not those that {table} describes");
+            return Err(self.damaged(block, &why));
+        }
+        Ok(frame)
+    }
+
+    fn read(&self, tenant: &Tenant, block: &BlockRef) -> Result<Frame, Stop> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Closed, "the database is closed").into());
+        }
+        // Whoever waits for a processor goes first.
+        std::thread::yield_now();
+        let table = &self.input.file.key;
+        let Some(key) = self.input.packs.get(block.pack as usize) else {
+            return Err(Stop::damaged(table, format!("index table {table} refers to a pack that it does not name")));
+        };
+        let open = self.packs.open(key).map_err(|error| Stop::opening(table, error))?;
+        let failed = |error| Stop::reading(table, key, error);
+        let reader = FrameReader::new(&open.pack, block.frame, open.input.clone()).map_err(failed)?;
+        let owner = open.pack.tenants().get(reader.info().tenant as usize).map(|owner| owner.name.as_str());
+        if owner != Some(tenant.as_str()) {
+            let why = format!("frame {} is not of tenant {tenant}, as {table} has it", block.frame);
+            return Err(self.damaged(block, &why));
+        }
+        let all = [ColumnKind::Metadata, ColumnKind::Timestamps, ColumnKind::Lengths, ColumnKind::Lines];
+        reader.prefetch(&all).map_err(failed)?;
+        Ok(Frame {
+            times: reader.timestamps(0..reader.info().rows).map_err(failed)?,
+            lines: reader.lines().map_err(failed)?,
+            offsets: reader.offsets().map_err(failed)?,
+            metadata: reader.metadata().map_err(failed)?,
+        })
+    }
+
+    fn damaged(&self, block: &BlockRef, why: &str) -> Stop {
+        let pack = self.input.packs.get(block.pack as usize).map_or("?", |key| &**key);
+        Stop::damaged(&self.input.file.key, format!("{pack} is damaged: {why}"))
+    }
+}

@@ -1,0 +1,139 @@
+//! One merge: reads the tables of a tier and their packs, and writes those that replace them.
+
+use std::{cell::RefCell, sync::atomic::AtomicBool};
+
+use narvi_chunk::Rows;
+use narvi_types::{Labels, Tenant};
+
+use super::{
+    frames::Frames,
+    inputs::{Input, InputBlock, TenantBlocks, tenants},
+    merge::{Seen, merge},
+    outputs::Outputs,
+    rows::MergedRows,
+    stop::Stop,
+};
+use crate::{
+    Error, ErrorKind,
+    read::Packs,
+    writer::{FileSettings, Output, Points, Writer},
+};
+
+const POINTS: Points = Points {
+    pack: "compact.pack",
+    pack_put: "compact.pack_put",
+    table: "compact.table",
+    table_put: "compact.table_put",
+};
+
+/// A merge under way.
+pub(super) struct Round<'a> {
+    pub(super) writer: &'a Writer,
+    pub(super) inputs: &'a [Input],
+    /// The level of the files written.
+    pub(super) level: u8,
+    /// Part of the keys of the files written.
+    pub(super) name: &'a str,
+    /// Whether the rows are all of one tenant and period and stay by themselves, however few.
+    pub(super) is_split: bool,
+    pub(super) stop: &'a AtomicBool,
+    /// Keys of the files that were written.
+    pub(super) put: RefCell<Vec<String>>,
+}
+
+/// What a merge wrote.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    pub(super) output: Output,
+    pub(super) rows_in: u64,
+    pub(super) rows_out: u64,
+}
+
+/// What goes on from stream to stream.
+struct Flow<'a> {
+    frames: Vec<Frames<'a>>,
+    outputs: Outputs<'a>,
+    rows: MergedRows,
+    seen: Seen,
+    rows_in: u64,
+    rows_out: u64,
+    dropped: u64,
+}
+
+impl Round<'_> {
+    /// Writes the files. Tenant by tenant, period by period, by labels, by time, which is the order of the inputs, so that
+    /// every frame is read once.
+    pub(super) fn run(&self) -> Result<Merged, Stop> {
+        self.inputs.iter().try_for_each(Input::verify)?;
+        let settings = self.writer.settings();
+        let on_put = |key: &str| self.put.borrow_mut().push(key.to_owned());
+        let files = FileSettings {
+            store: &**self.writer.store(),
+            failpoints: self.writer.failpoints(),
+            points: POINTS,
+            pack: &settings.flush.pack,
+            pack_bytes: settings.compaction.max_pack_bytes,
+            level: self.level,
+            on_put: &on_put,
+        };
+        let min_split_bytes = if self.is_split { 0 } else { settings.compaction.min_split_bytes };
+        // Not the packs that queries use: these are read once and closed when all is done.
+        let packs = Packs::new(self.writer.store().clone());
+        let mut flow = Flow {
+            frames: self.inputs.iter().map(|input| Frames::new(input, &packs, self.stop)).collect(),
+            outputs: Outputs::new(files, self.name, min_split_bytes),
+            rows: MergedRows::default(),
+            seen: Seen::default(),
+            rows_in: 0,
+            rows_out: 0,
+            dropped: 0,
+        };
+        for tenant in tenants(self.inputs)? {
+            let blocks = TenantBlocks::read(&tenant, self.inputs, settings.period_ns())?;
+            self.writer.failpoints().hit("compact.read")?;
+            for (period, line_bytes, range) in blocks.periods() {
+                flow.outputs.begin_part(&tenant, period, line_bytes)?;
+                let blocks_of_period = blocks.blocks.get(range).unwrap_or(&[]);
+                for stream in blocks_of_period.chunk_by(|a, b| a.stream == b.stream) {
+                    let labels = stream.first().and_then(|block| blocks.streams.get(block.stream as usize));
+                    self.stream(&tenant, labels.unwrap_or(&Labels::default()), stream, &mut flow)?;
+                }
+            }
+        }
+        let Flow { outputs, rows_in, rows_out, dropped, .. } = flow;
+        let expected: u64 = self.inputs.iter().map(|input| input.file.rows).sum();
+        if rows_in != expected || rows_out + dropped != rows_in {
+            let text = format!(
+                "compaction read {rows_in} rows of {expected}, wrote {rows_out} and dropped {dropped}; nothing was \
+                 changed; this is an error of the program"
+            );
+            return Err(Error::new(ErrorKind::Unavailable, text).into());
+        }
+        Ok(Merged { output: outputs.finish()?, rows_in, rows_out })
+    }
+
+    /// Merges one stream in one period and writes it in blocks of about a frame.
+    fn stream(&self, tenant: &Tenant, labels: &Labels, blocks: &[InputBlock], flow: &mut Flow<'_>) -> Result<(), Stop> {
+        let pack = &self.writer.settings().flush.pack;
+        let Flow { frames, outputs, rows, seen, rows_out, .. } = flow;
+        let mut write = |rows: &mut MergedRows| {
+            *rows_out += rows.len() as u64;
+            outputs.block(tenant, labels, rows)?;
+            rows.clear();
+            Ok::<_, Stop>(())
+        };
+        rows.clear();
+        flow.dropped += merge(tenant, blocks, frames, seen, &mut |frame, range| {
+            rows.push(frame, range);
+            if rows.fill_bytes() >= pack.frame_bytes as usize || rows.len() >= pack.frame_rows as usize {
+                write(rows)?;
+            }
+            Ok(())
+        })?;
+        if !rows.is_empty() {
+            write(rows)?;
+        }
+        flow.rows_in += blocks.iter().map(|block| u64::from(block.block.rows)).sum::<u64>();
+        Ok(())
+    }
+}
