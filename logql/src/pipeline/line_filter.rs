@@ -47,7 +47,6 @@ impl Check {
 
 /// What a filter comes down to.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one per filter and query, taken apart at once")]
 pub(super) enum Compiled {
     /// Every line passes.
     All,

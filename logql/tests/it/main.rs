@@ -5,5 +5,6 @@ mod eval_metric;
 mod eval_support;
 mod naive;
 mod naive_pipeline;
+mod stages;
 mod syntax_model;
 mod syntax_tables;

@@ -385,8 +385,7 @@ fn object(text: &[u8], prefix: &str, state: &mut State, extract: &Extract<'_>) -
         }
         at = space(at + 1);
         let name = sanitise(prefix, &key);
-        let found =
-            |state: &mut State, v: Vec<u8>| extract.found(state, &name, v, false).map_err(|_| Stop::Refused);
+        let found = |state: &mut State, v: Vec<u8>| extract.found(state, &name, v, false).map_err(|_| Stop::Refused);
         match text.get(at) {
             None => return Err(Stop::Malformed),
             Some(b'"') => {
