@@ -445,7 +445,7 @@ fn block(text: &[u8], mut at: usize, open: u8, close: u8) -> Option<usize> {
     }
 }
 
-/// Only the escapes that are generated: `\n`, `\"`, `\\`, `\u00e9`; `\q` is bad.
+/// The escapes that generated lines may hold; `\q` is bad.
 fn unescape(raw: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     let mut at = 0;
@@ -457,7 +457,11 @@ fn unescape(raw: &[u8]) -> Option<Vec<u8>> {
         }
         match raw.get(at + 1)? {
             b'n' => out.push(b'\n'),
-            c @ (b'"' | b'\\') => out.push(*c),
+            b't' => out.push(b'\t'),
+            b'b' => out.push(8),
+            b'f' => out.push(12),
+            b'r' => out.push(b'\r'),
+            c @ (b'"' | b'\\' | b'/') => out.push(*c),
             b'u' if raw.get(at + 2..at + 6) == Some(b"00e9") => {
                 out.extend("\u{e9}".bytes());
                 at += 4;
