@@ -1,5 +1,6 @@
 //! Runs the binary as an operator does.
 
+mod crash;
 mod files;
 mod server;
 

@@ -10,7 +10,7 @@ use std::{
 use crate::{failure, narvi, path, stdout, text};
 
 /// A running server; killed when dropped.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     address: String,
 }
@@ -39,11 +39,21 @@ impl Server {
         Self { child, address }
     }
 
-    fn on(folder: &Path) -> Self {
+    pub(crate) fn on(folder: &Path) -> Self {
         Self::start(&["serve", "--data-dir", &path(folder, "data"), "--http-listen", "127.0.0.1:0"])
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Kills it as a machine does that loses its power.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
@@ -63,7 +73,7 @@ impl Server {
     }
 
     /// Asks it to stop, and waits.
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let pid = self.child.id().to_string();
         let sent = std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(sent.success());
