@@ -23,17 +23,17 @@ pub(crate) fn takes_grouping(op: VectorOp, range: &RangeAggregation) -> bool {
 /// compute so it descends into, and holds each part that it can to the limit of series.
 pub(crate) fn reads_apart(expr: &MetricExpr) -> bool {
     match expr {
-        MetricExpr::Range(range) => matches!(
-            range.op,
+        MetricExpr::Range(range) => match range.op {
             RangeOp::CountOverTime
-                | RangeOp::Rate
-                | RangeOp::BytesOverTime
-                | RangeOp::BytesRate
-                | RangeOp::SumOverTime
-                | RangeOp::AvgOverTime
-                | RangeOp::MaxOverTime
-                | RangeOp::MinOverTime
-        ),
+            | RangeOp::Rate
+            | RangeOp::BytesOverTime
+            | RangeOp::BytesRate
+            | RangeOp::SumOverTime
+            | RangeOp::MaxOverTime
+            | RangeOp::MinOverTime => true,
+            RangeOp::AvgOverTime => range.grouping.is_some(),
+            _ => false,
+        },
         MetricExpr::Vector(vector) => vector_reads_apart(vector),
         _ => false,
     }
