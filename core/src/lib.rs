@@ -37,6 +37,7 @@ mod read;
 mod settings;
 mod state;
 mod store;
+mod tail;
 mod wal;
 mod writer;
 
@@ -60,5 +61,6 @@ pub use crate::settings::{CompactionSettings, FlushSettings, Settings, WalSettin
 pub use crate::store::{
     Fault, FaultStore, LocalStore, MemoryStore, ObjectInfo, ObjectStoreAdapter, Store, StoreError, StoreErrorKind,
 };
+pub use crate::tail::Tail;
 pub use crate::wal::{WalSummary, inspect_wal};
 pub use crate::writer::{Ack, Dropped, OpenReport, PushStream, Subscription, TailBatch};
