@@ -81,7 +81,7 @@ pub(crate) struct Writer {
     report: Mutex<OpenReport>,
     pub(crate) failpoints: Failpoints,
     /// Held for as long as the database is open.
-    _lock: Option<std::fs::File>,
+    _lock: Option<open::FolderLock>,
 }
 
 /// Where pushes go.

@@ -172,8 +172,20 @@ impl Writer {
     }
 }
 
+/// The lock on a data directory. It is let go explicitly: a process that this one is just starting has, for a moment, the same
+/// open file, and would keep the lock of one that is only closed.
+#[derive(Debug)]
+pub(crate) struct FolderLock(File);
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // If this fails, closing the file lets go too, if a little later.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Makes the folder and locks it for this process.
-fn lock_folder(folder: &Path) -> Result<File> {
+fn lock_folder(folder: &Path) -> Result<FolderLock> {
     fs::create_dir_all(folder).map_err(|e| Error::io(format!("cannot create folder {}", folder.display()), e))?;
     let path = folder.join(LOCK_FILE);
     let file = OpenOptions::new()
@@ -183,7 +195,7 @@ fn lock_folder(folder: &Path) -> Result<File> {
         .open(&path)
         .map_err(|e| Error::io(format!("cannot open {}", path.display()), e))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(FolderLock(file)),
         Err(TryLockError::WouldBlock) => {
             let text = format!(
                 "data directory {} is in use by another process (or another database of this one); close that one first",
