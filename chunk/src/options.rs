@@ -73,7 +73,7 @@ impl PackOptions {
     }
 }
 
-/// How much a reader may allocate for one piece of a pack. The defaults admit everything that a [`PackWriter`]
+/// How much a reader may allocate for one piece of a pack. The defaults admit everything that a [`PackWriter`](crate::PackWriter)
 /// (crate::PackWriter) writes; a host short of memory may set less and then gets [`ChunkError::TooLarge`] for the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "plain settings, made with `..Default::default()`")]
