@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeSet, path::PathBuf, time::Duration};
 use narvi::{Compression, WalSync};
 
 use crate::{
-    Config, ConfigError, apply_limits, parse_bytes, parse_duration, schema,
+    Config, ConfigError, apply_limits, parse_bytes, parse_duration, ruler, schema,
     tree::{Node, Value},
 };
 
@@ -41,7 +41,8 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn node(&self, path: &str) -> Option<&'a Node> {
+    /// What the file has there.
+    pub(crate) fn node(&self, path: &str) -> Option<&'a Node> {
         let node = path.split('.').try_fold(self.root, |node, part| node.get(part))?;
         self.used.borrow_mut().insert(path.to_owned());
         (node.value != Value::Null).then_some(node)
@@ -133,7 +134,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn wrong(node: &Node, path: &str, message: String) -> ConfigError {
+/// An error about a value.
+pub(crate) fn wrong(node: &Node, path: &str, message: String) -> ConfigError {
     let place = if node.line == 0 { String::new() } else { format!("line {}: ", node.line) };
     ConfigError::Value { place, key: path.to_owned(), message }
 }
@@ -145,6 +147,7 @@ pub(crate) fn apply(root: &Node, mut config: Config) -> Result<Config, ConfigErr
     server(&reader, &mut config)?;
     ingester(&reader, &mut config)?;
     apply_limits::apply(&reader, &mut config.limits)?;
+    ruler::apply(&reader, &mut config.ruler)?;
     config.data_dir = data_dir(&reader)?;
     let used = reader.used.borrow();
     let mut warned = BTreeSet::new();

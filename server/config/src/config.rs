@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use narvi::Settings;
 
-use crate::{ConfigError, Flags, Limits, apply, tree::Node};
+use crate::{ConfigError, Flags, Limits, RulerConfig, apply, tree::Node};
 
 /// What `-target` may name, for `-list-targets`.
 pub const TARGETS: [&str; 12] = [
@@ -50,6 +50,8 @@ pub struct Config {
     pub waiting_queries: Option<usize>,
     /// Largest push body as received, in bytes.
     pub max_push_bytes: Option<usize>,
+    /// The ruler.
+    pub ruler: RulerConfig,
     /// Keys that were accepted and change nothing, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -69,6 +71,7 @@ impl Default for Config {
             concurrent_queries: None,
             waiting_queries: None,
             max_push_bytes: None,
+            ruler: RulerConfig::default(),
             warnings: Vec::new(),
         }
     }
