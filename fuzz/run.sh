@@ -46,7 +46,9 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0
-printf '%-12s %12s %8s %8s %10s %8s\n' target executions per_s edges features result
+row() { printf '%-12s %12s %8s %8s %8s %8s %8s %8s\n' "$@"; }
+# Edges of the program reached by the seeds, and by the end of the run; inputs that reached something new.
+row target executions per_s seeds edges inputs peak_mb result
 for target; do
     mkdir -p "$work/$target" "artifacts/$target"
     cp "corpus/$target/"* "$work/$target/"
@@ -55,9 +57,10 @@ for target; do
     "$bin/$target" -max_total_time="$what" -rss_limit_mb=2048 -timeout=20 -max_len="$(longest "$target")" \
         -artifact_prefix="artifacts/$target/" -print_final_stats=1 "$work/$target" >"$log" 2>&1 || result=FAILED
     stat() { sed -n "s/^stat::$1: *//p" "$log" | tail -1; }
-    last() { grep -o "$1: [0-9]*" "$log" | tail -1 | grep -o '[0-9]*$' || echo -; }
-    printf '%-12s %12s %8s %8s %10s %8s\n' "$target" "$(stat number_of_executed_units)" \
-        "$(stat average_exec_per_sec)" "$(last cov)" "$(last ft)" "$result"
+    edges() { grep "$1" "$log" | grep -o 'cov: [0-9]*' | tail -1 | grep -o '[0-9]*$' || echo -; }
+    row "$target" "$(stat number_of_executed_units)" "$(stat average_exec_per_sec)" \
+        "$(edges INITED)" "$(edges cov:)" \
+        "$(stat new_units_added)" "$(stat peak_rss_mb)" "$result"
     if [ "$result" != ok ]; then
         failed=1
         tail -40 "$log"

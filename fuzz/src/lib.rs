@@ -2,10 +2,11 @@
 //! checksums of our formats to the decoders behind them.
 #![forbid(unsafe_code)]
 
+mod cuts;
 mod index;
 mod pack;
 
-pub use crate::{index::repair_table, pack::repair_pack};
+pub use crate::{cuts::Queries, index::repair_table, pack::repair_pack};
 
 /// The number in the little-endian bytes at `at`, if they are there.
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
