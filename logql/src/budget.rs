@@ -176,6 +176,19 @@ impl Charge {
         Ok(())
     }
 
+    /// Reserves so many bytes from now on, more or fewer than before.
+    ///
+    /// # Errors
+    /// [`BudgetError::Memory`]; what was reserved before stays reserved.
+    pub fn set(&mut self, bytes: u64) -> Result<(), BudgetError> {
+        if let Some(less) = self.bytes.checked_sub(bytes) {
+            self.budget.0.memory.fetch_sub(less, Ordering::Relaxed);
+            self.bytes = bytes;
+            return Ok(());
+        }
+        self.grow(bytes - self.bytes)
+    }
+
     /// Bytes reserved.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -191,6 +204,19 @@ impl Drop for Charge {
 #[cfg(test)]
 mod tests {
     use super::{Budget, BudgetError, BudgetLimits};
+
+    #[test]
+    fn a_charge_follows_what_it_stands_for() {
+        let budget = Budget::new(BudgetLimits { memory_bytes: Some(100), ..BudgetLimits::default() });
+        let mut charge = budget.charge(60).expect("fits");
+        charge.set(90).expect("fits");
+        assert_eq!(charge.set(110).err(), Some(BudgetError::Memory { limit_bytes: 100 }));
+        assert_eq!(charge.bytes(), 90);
+        charge.set(10).expect("fewer always fit");
+        assert_eq!(budget.charge(91).err(), Some(BudgetError::Memory { limit_bytes: 100 }));
+        assert!(budget.charge(90).is_ok());
+        assert_eq!(budget.memory_peak(), 100);
+    }
 
     #[test]
     fn memory_is_given_back() {

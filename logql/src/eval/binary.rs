@@ -5,19 +5,26 @@ use std::collections::HashMap;
 use narvi_types::Labels;
 
 use super::{
+    cells::series_bytes,
     grouping::group_labels,
     merge::{SeriesPoints, Value},
 };
 use crate::{
-    Error, LabelNeeds,
+    Budget, Charge, Error, LabelNeeds,
     ast::{BinaryModifier, BinaryOp, GroupSide, VectorMatching},
 };
 
 /// Applies an operator.
 ///
 /// # Errors
-/// Series that match more than once, in Loki's words.
-pub(crate) fn binary(op: BinaryOp, modifier: &BinaryModifier, left: Value, right: Value) -> Result<Value, Error> {
+/// Series that match more than once, in Loki's words; no room for the result.
+pub(crate) fn binary(
+    op: BinaryOp,
+    modifier: &BinaryModifier,
+    left: Value,
+    right: Value,
+    budget: &Budget,
+) -> Result<Value, Error> {
     match (left, right) {
         (Value::Scalar(left), Value::Scalar(right)) => Ok(Value::Scalar(scalars(op, left, right))),
         (Value::Series(_), Value::Scalar(_)) | (Value::Scalar(_), Value::Series(_)) if is_set(op) => {
@@ -30,7 +37,7 @@ pub(crate) fn binary(op: BinaryOp, modifier: &BinaryModifier, left: Value, right
             Ok(Value::Series(with_number(series, |v| sample(op, modifier.return_bool, number, v, v))))
         }
         (Value::Series(left), Value::Series(right)) if is_set(op) => set(op, modifier, left, right).map(Value::Series),
-        (Value::Series(left), Value::Series(right)) => vectors(op, modifier, left, right).map(Value::Series),
+        (Value::Series(left), Value::Series(right)) => vectors(op, modifier, left, right, budget).map(Value::Series),
     }
 }
 
@@ -137,6 +144,7 @@ fn vectors(
     modifier: &BinaryModifier,
     left: Vec<SeriesPoints>,
     right: Vec<SeriesPoints>,
+    budget: &Budget,
 ) -> Result<Vec<SeriesPoints>, Error> {
     let matching = modifier.matching.as_ref();
     let group = matching.and_then(|m| m.group.as_ref());
@@ -145,7 +153,7 @@ fn vectors(
     let needs = matching_needs(matching);
     let ones = single_side(&one, &needs, if swapped { "left" } else { "right" })?;
     let mut matched: HashMap<Labels, Vec<u32>> = HashMap::new();
-    let mut out = Results::default();
+    let mut out = Results { index: HashMap::new(), series: Vec::new(), last: None, charge: budget.charge(0)? };
     for series in &many {
         let signature = group_labels(&series.labels, &needs)?;
         let Some(partners) = ones.get(&signature) else { continue };
@@ -167,7 +175,7 @@ fn vectors(
                 }
             }
             let labels = result_labels(&series.labels, &one[partner.series].labels, matching)?;
-            out.push(labels, instant, value);
+            out.push(labels, instant, value)?;
         }
     }
     out.finish(group.is_some())
@@ -220,20 +228,22 @@ fn result_labels(many: &Labels, one: &Labels, matching: Option<&VectorMatching>)
 }
 
 /// Result series in the order of their first sample.
-#[derive(Default)]
 struct Results {
     index: HashMap<Labels, usize>,
     series: Vec<SeriesPoints>,
     last: Option<usize>,
+    /// For the labels: the points are no more than those of the operands.
+    charge: Charge,
 }
 
 impl Results {
-    fn push(&mut self, labels: Labels, instant: u32, value: f64) {
+    fn push(&mut self, labels: Labels, instant: u32, value: f64) -> Result<(), Error> {
         let at = match self.last.filter(|&at| self.series[at].labels == labels) {
             Some(at) => at,
             None => match self.index.get(&labels) {
                 Some(&at) => at,
                 None => {
+                    self.charge.grow(2 * series_bytes(&labels))?;
                     self.index.insert(labels.clone(), self.series.len());
                     self.series.push(SeriesPoints { labels, points: Vec::new() });
                     self.series.len() - 1
@@ -242,6 +252,7 @@ impl Results {
         };
         self.last = Some(at);
         self.series[at].points.push((instant, value));
+        Ok(())
     }
 
     fn finish(mut self, unique: bool) -> Result<Vec<SeriesPoints>, Error> {

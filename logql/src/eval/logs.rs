@@ -59,7 +59,11 @@ pub(crate) struct Found {
     pub(crate) charges: Vec<Charge>,
 }
 
-/// A runner that knows more series is not used again, to give their memory back.
+/// Collected rows may hold so many bytes before the budget is asked.
+const UNCHARGED_BYTES: u64 = 256 << 10;
+/// A runner that holds more is not used again, to give the memory back.
+const RUNNER_BYTES: usize = 4 << 20;
+/// As is one that knows more series.
 const RUNNER_SERIES: u32 = 10_000;
 /// Rows of a segment that are looked at before asking whether that was enough.
 const FIRST_ROWS: usize = 1024;
@@ -141,13 +145,16 @@ impl<'a> Scan<'a> {
         if !part.segments().iter().any(|segment| segment.range.overlaps(&range)) {
             return Ok(rows);
         }
-        let runner = self.runners.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut runner = runner.unwrap_or_else(|| self.plan.pipeline.runner());
+        let idle = self.runners.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut runner = match idle {
+            Some(runner) => runner,
+            None => self.plan.pipeline.runner(self.budget)?,
+        };
         let forward = self.plan.params.direction == Direction::Forward;
         let charge = self.budget.charge(0)?;
         let mut collector = Collector { forward, limit, rows: Vec::new(), bytes: 0, sorted: 0, charge };
         let result = self.segments(part, range, &mut runner, &mut collector, &mut rows);
-        collector.settle();
+        let settled = collector.settle();
         rows.charges.push(collector.charge);
         let mut numbers = HashMap::new();
         for row in collector.rows {
@@ -162,10 +169,10 @@ impl<'a> Scan<'a> {
             });
             rows.rows.rows.push(RowEntry { ts: row.ts, labels, line: row.line });
         }
-        if runner.series_len() <= RUNNER_SERIES {
+        if runner.series_len() <= RUNNER_SERIES && runner.memory_bytes() <= RUNNER_BYTES {
             self.runners.lock().unwrap_or_else(PoisonError::into_inner).push(runner);
         }
-        match result {
+        match result.and(settled) {
             Err(Error::Source(SourceError::Corrupt(what))) => {
                 rows.warnings.push(format!("some data could not be read and is left out: {what}"));
                 Ok(rows)
@@ -231,14 +238,10 @@ impl<'a> Scan<'a> {
             rows.statistics.bytes +=
                 (u128::from(segment.line_bytes) * piece.len() as u128 / u128::from(all.max(times.len() as u64))) as u64;
             let start = collector.rows.len();
-            runner.run(batch, &part, range, &mut |row: RowOut<'_>| {
-                collector.push(&row);
-                Ok(())
-            })?;
+            runner.run(batch, &part, range, &mut |row: RowOut<'_>| collector.push(&row))?;
             let new = collector.rows.len() - start;
             rows.statistics.lines_kept += new as u64;
             given += new;
-            collector.charge.grow(std::mem::take(&mut collector.bytes))?;
             if collector.forward {
                 from = piece.end;
             } else {
@@ -246,8 +249,7 @@ impl<'a> Scan<'a> {
             }
             size = size.saturating_mul(4);
         }
-        collector.trim();
-        Ok(())
+        collector.trim()
     }
 }
 
@@ -273,7 +275,7 @@ struct Collector {
     forward: bool,
     limit: Option<usize>,
     rows: Vec<Collected>,
-    /// Bytes collected since last asked.
+    /// Bytes collected that the budget has not been asked for.
     bytes: u64,
     /// How many of the rows are in order, and are all that is wanted of what was seen before them.
     sorted: usize,
@@ -281,20 +283,33 @@ struct Collector {
 }
 
 impl Collector {
-    fn push(&mut self, row: &RowOut<'_>) {
+    fn push(&mut self, row: &RowOut<'_>) -> Result<(), Error> {
         self.bytes += ROW_BYTES + row.line.len() as u64;
+        if self.bytes > UNCHARGED_BYTES {
+            self.charge.grow(std::mem::take(&mut self.bytes))?;
+        }
         let line = Bytes::copy_from_slice(row.line);
         self.rows.push(Collected { ts: row.ts, row: row.row, series: row.series, line });
+        Ok(())
     }
 
     /// Forgets rows that are not among the wanted ones, when there are many.
-    fn trim(&mut self) {
-        if self.limit.is_some_and(|limit| self.rows.len() >= limit.saturating_mul(2).max(limit + 1)) {
-            self.settle();
+    fn trim(&mut self) -> Result<(), Error> {
+        match self.limit {
+            Some(limit) if self.rows.len() >= limit.saturating_mul(2).max(limit + 1) => self.settle(),
+            _ => Ok(()),
         }
     }
 
-    fn settle(&mut self) {
+    /// Puts the rows in order, forgets those that are not wanted, and reserves what the others need.
+    fn settle(&mut self) -> Result<(), Error> {
+        self.sort();
+        self.bytes = 0;
+        let bytes = self.rows.iter().map(|row| ROW_BYTES + row.line.len() as u64).sum();
+        Ok(self.charge.set(bytes)?)
+    }
+
+    fn sort(&mut self) {
         if self.sorted < self.rows.len() {
             if self.forward {
                 self.rows.sort_unstable_by_key(|row| (row.ts, row.row));
@@ -309,7 +324,7 @@ impl Collector {
     /// The time of the last wanted row, if there are enough.
     fn bound(&mut self) -> Option<i64> {
         let limit = self.limit.filter(|&limit| limit > 0 && self.rows.len() >= limit)?;
-        self.settle();
+        self.sort();
         self.rows.get(limit - 1).map(|row| row.ts)
     }
 }

@@ -7,6 +7,7 @@ use narvi_types::{Labels, Timestamp};
 use super::{
     answer::{Answer, Data, ResultEntry, Sample, Series, StreamResult},
     binary::binary,
+    cells::series_bytes,
     params::Params,
     partial::{Body, Partial, Statistics, add_warnings},
     plan::{LeafPlan, Node, Plan, Root},
@@ -14,7 +15,7 @@ use super::{
     vector::{aggregate, label_replace},
     windows::PointList,
 };
-use crate::{Budget, Error};
+use crate::{Budget, Charge, Error};
 
 /// A series while it is computed with.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,22 @@ pub(crate) enum Value {
     Scalar(f64),
     /// Series, sorted by labels where nothing has sorted them otherwise.
     Series(Vec<SeriesPoints>),
+}
+
+/// A value and the memory reserved for it.
+struct Held {
+    value: Value,
+    /// Given back when the value is gone.
+    _charge: Charge,
+}
+
+/// Bytes held by series.
+pub(crate) fn held_bytes(series: &[SeriesPoints]) -> u64 {
+    series.iter().map(|one| series_bytes(&one.labels) + points_bytes(&one.points)).sum()
+}
+
+fn points_bytes(points: &PointList) -> u64 {
+    (points.capacity() * size_of::<(u32, f64)>()) as u64
 }
 
 impl Plan {
@@ -77,9 +94,9 @@ impl Plan {
             }
             Root::Metric { node, scalar, sorted } => {
                 let mut tree = Tree { plan: self, leaves: &leaves, budget, warnings: Vec::new() };
-                let value = tree.value(node)?;
+                let held = tree.held(node)?;
                 add_warnings(&mut warnings, tree.warnings);
-                self.data(value, *scalar, *sorted)
+                self.data(held.value, *scalar, *sorted)
             }
         };
         Ok(Answer { data, warnings, statistics })
@@ -148,8 +165,29 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    fn value(&mut self, node: &Node) -> Result<Value, Error> {
+    /// The value of a node, and room for it. While it is computed, the values it is computed from keep theirs.
+    fn held(&mut self, node: &Node) -> Result<Held, Error> {
         self.budget.check()?;
+        let mut inputs = Vec::new();
+        let value = self.value(node, &mut inputs)?;
+        let bytes = match &value {
+            Value::Scalar(_) => 0,
+            Value::Series(series) => held_bytes(series),
+        };
+        // What it was computed from is gone by now.
+        drop(inputs);
+        Ok(Held { value, _charge: self.budget.charge(bytes)? })
+    }
+
+    /// The value of an operand. Room for it, and as much again for what is made of it, stays reserved in `inputs`.
+    fn input(&mut self, node: &Node, inputs: &mut Vec<Charge>) -> Result<Value, Error> {
+        let Held { value, _charge: own } = self.held(node)?;
+        let more = self.budget.charge(own.bytes())?;
+        inputs.extend([own, more]);
+        Ok(value)
+    }
+
+    fn value(&mut self, node: &Node, inputs: &mut Vec<Charge>) -> Result<Value, Error> {
         match node {
             Node::Scalar(value) => Ok(Value::Scalar(*value)),
             Node::Constant(value) => Ok(Value::Series(self.plan.constant(*value))),
@@ -163,25 +201,25 @@ impl Tree<'_> {
                 Ok(Value::Series(if series.points.is_empty() { Vec::new() } else { vec![series] }))
             }
             Node::Vector { op, parameter, grouping, inner } => {
-                let inner = self.value(inner)?;
+                let inner = self.input(inner, inputs)?;
                 let series = self.plan.series(inner);
                 let instant = self.plan.params.instant;
                 aggregate(*op, *parameter, grouping, series, self.plan.steps, instant).map(Value::Series)
             }
             Node::Binary { op, modifier, left, right } => {
-                let (left, right) = (self.value(left)?, self.value(right)?);
-                binary(*op, modifier, left, right)
+                let (left, right) = (self.input(left, inputs)?, self.input(right, inputs)?);
+                binary(*op, modifier, left, right, self.budget)
             }
             Node::LabelReplace { inner, destination, replacement, source, regex } => {
-                let inner = self.value(inner)?;
+                let inner = self.input(inner, inputs)?;
                 let mut series = self.plan.series(inner);
-                label_replace(&mut series, destination, replacement, source, regex)?;
+                inputs.push(label_replace(&mut series, destination, replacement, source, regex, self.budget)?);
                 Ok(Value::Series(series))
             }
             Node::Variants(nodes) => {
                 let mut all = Vec::new();
                 for (number, node) in nodes.iter().enumerate() {
-                    let value = self.value(node)?;
+                    let value = self.input(node, inputs)?;
                     for one in self.plan.series(value) {
                         let number = number.to_string();
                         let own = one.labels.iter().filter(|(name, _)| *name != "__variant__");
@@ -193,7 +231,7 @@ impl Tree<'_> {
                 Ok(Value::Series(all))
             }
             Node::Checked(inner) => {
-                let value = self.value(inner)?;
+                let value = self.input(inner, inputs)?;
                 self.checked(value)
             }
         }
@@ -205,15 +243,15 @@ impl Tree<'_> {
         else {
             return Ok(Vec::new());
         };
-        let points = partial.body.points(plan);
-        let mut series: Vec<_> = points
-            .into_iter()
-            .filter(|(_, points)| !points.is_empty())
-            .map(|(labels, points)| SeriesPoints { labels, points })
-            .collect();
-        let bytes: usize = series.iter().map(|one| one.points.len() * size_of::<(u32, f64)>()).sum();
-        // Given back at once: this only asks whether there is room for them, and from here on they become fewer.
-        self.budget.charge(bytes as u64)?;
+        let mut charge = self.budget.charge(0)?;
+        let mut series = Vec::new();
+        partial.body.points(plan, &mut |labels, points| {
+            if !points.is_empty() {
+                charge.grow(series_bytes(labels) + points_bytes(&points))?;
+                series.push(SeriesPoints { labels: labels.clone(), points });
+            }
+            Ok(())
+        })?;
         series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         Ok(series)
     }

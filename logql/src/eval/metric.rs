@@ -35,6 +35,9 @@ pub(crate) struct Worker<'a, A> {
     charge: Charge,
 }
 
+/// What cells may grow before the budget is asked.
+const UNCHARGED_BYTES: u64 = 64 << 10;
+
 /// What a [`Worker`] ends with.
 pub(crate) struct Done<A> {
     pub(crate) table: Table<A>,
@@ -50,7 +53,7 @@ impl<'a, A: Accumulator> Worker<'a, A> {
             plan,
             range: range.intersect(&plan.grid.span()),
             budget,
-            runner: plan.pipeline.runner(),
+            runner: plan.pipeline.runner(budget)?,
             numbers: Vec::new(),
             local: Vec::new(),
             touched: Vec::new(),
@@ -233,6 +236,7 @@ impl<'a, A: Accumulator> Worker<'a, A> {
         let (grid, width) = (self.plan.grid, self.plan.grid.cells());
         let (local, touched) = (&mut self.local, &mut self.touched);
         let (mut kept, mut grown) = (0u64, 0u64);
+        let charge = &mut self.charge;
         let mut error: Option<(i64, u32)> = None;
         let mut cell = Cell { index: None, times: TimeRange::EMPTY };
         let mut sink = |row: RowOut<'_>| {
@@ -258,6 +262,9 @@ impl<'a, A: Accumulator> Worker<'a, A> {
             let before = cells.bytes();
             cells.at(index, width).add(row.ts, row.value);
             grown += cells.bytes() - before + A::SAMPLE_BYTES;
+            if grown > UNCHARGED_BYTES {
+                charge.grow(std::mem::take(&mut grown))?;
+            }
             Ok(())
         };
         let result = self.runner.run(batch, segment, self.range, &mut sink);

@@ -1,6 +1,9 @@
 //! What a leaf gives: mergeable, and encodable so that it may come from another process.
 
-use narvi_types::wire::{Reader, WireError, Writer};
+use narvi_types::{
+    Labels,
+    wire::{Reader, WireError, Writer},
+};
 
 use super::{
     accumulator::{Accumulator, Bytes, Count, First, Last, Max, Min, Moments, Points, Sum, Values},
@@ -124,12 +127,12 @@ macro_rules! bodies {
                 }
             }
 
-            /// The labels and points of every series; nothing for rows.
-            pub(crate) fn points(&self, plan: &MetricPlan) -> Vec<(narvi_types::Labels, PointList)> {
+            /// Calls `each` with the labels and points of every series; rows have none.
+            pub(crate) fn points(&self, plan: &MetricPlan, each: &mut EachSeries<'_>) -> Result<(), Error> {
                 let formula = plan.formula();
                 match self {
-                    Self::Rows(_) => Vec::new(),
-                    $(Self::$kind(table) => series_points(table, &formula),)*
+                    Self::Rows(_) => Ok(()),
+                    $(Self::$kind(table) => each_series(table, &formula, each),)*
                 }
             }
         }
@@ -149,11 +152,15 @@ bodies! {
     Points = 10,
 }
 
-fn series_points<A: Windows + Accumulator>(
+/// What is called with each series of a table.
+pub(crate) type EachSeries<'e> = dyn FnMut(&Labels, PointList) -> Result<(), Error> + 'e;
+
+fn each_series<A: Windows + Accumulator>(
     table: &Table<A>,
     formula: &Formula,
-) -> Vec<(narvi_types::Labels, PointList)> {
-    table.series.iter().map(|(labels, cells)| (labels.clone(), A::points(cells, formula))).collect()
+    each: &mut EachSeries<'_>,
+) -> Result<(), Error> {
+    table.series.iter().try_for_each(|(labels, cells)| each(labels, A::points(cells, formula)))
 }
 
 impl MetricPlan {

@@ -39,6 +39,9 @@ pub(crate) struct Rows {
     index: HashMap<RowLabels, u32>,
 }
 
+/// Bytes that a set of labels needs besides its text: its places in a list and a map.
+const LABELS_BYTES: u64 = 2 * size_of::<RowLabels>() as u64 + 64;
+
 /// Bytes that a row needs besides its line.
 pub(crate) const ROW_BYTES: u64 = size_of::<RowEntry>() as u64 + 16;
 
@@ -72,6 +75,7 @@ impl Rows {
                 Direction::Backward => self.rows.sort_by_key(|row| std::cmp::Reverse(row.ts)),
             }
             self.rows.truncate(limit.unwrap_or(usize::MAX));
+            self.forget_labels();
         }
     }
 
@@ -81,9 +85,32 @@ impl Rows {
         self.rows.last().filter(|_| full).map(|row| row.ts)
     }
 
+    /// Forgets labels that no row has, once they are many.
+    fn forget_labels(&mut self) {
+        if self.labels.len() < 64 || self.labels.len() / 2 < self.rows.len() {
+            return;
+        }
+        let mut old = std::mem::take(&mut self.labels);
+        self.index = HashMap::new();
+        let mut numbers = vec![u32::MAX; old.len()];
+        for row in &mut self.rows {
+            let Some(number) = numbers.get_mut(row.labels as usize) else { continue };
+            if *number == u32::MAX {
+                *number = self.labels.len() as u32;
+                self.labels.push(std::mem::take(&mut old[row.labels as usize]));
+            }
+            row.labels = *number;
+        }
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> u64 {
-        self.rows.iter().map(|row| ROW_BYTES + row.line.len() as u64).sum()
+        let of_labels = |held: &RowLabels| {
+            let parts = [held.labels.packed(), held.structured.packed(), held.parsed.packed()];
+            parts.iter().map(|part| part.len() as u64).sum::<u64>() + LABELS_BYTES
+        };
+        let labels: u64 = self.labels.iter().map(of_labels).sum();
+        labels + self.rows.iter().map(|row| ROW_BYTES + row.line.len() as u64).sum::<u64>()
     }
 
     /// Appends the binary form: the labels in use, then the rows.

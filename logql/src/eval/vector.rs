@@ -6,11 +6,11 @@ use narvi_types::{Labels, regex::Regex};
 
 use super::{
     accumulator::{Accumulator, Max, Min, Moments, Sum},
-    cells::Cells,
+    cells::{Cells, series_bytes},
     grouping::group_labels,
     merge::SeriesPoints,
 };
-use crate::{Error, LabelNeeds, ast::VectorOp};
+use crate::{Budget, Charge, Error, LabelNeeds, ast::VectorOp};
 
 /// Aggregates. The series come sorted by labels, which decides ties of topk.
 pub(crate) fn aggregate(
@@ -111,14 +111,16 @@ fn extremes(
     Ok(out.into_iter().map(|(_, one)| one).collect())
 }
 
-/// Sets a label to what a regular expression finds in another.
+/// Sets a label to what a regular expression finds in another. Gives the memory reserved for the new labels.
 pub(crate) fn label_replace(
     series: &mut [SeriesPoints],
     destination: &str,
     replacement: &str,
     source: &str,
     regex: &Regex,
-) -> Result<(), Error> {
+    budget: &Budget,
+) -> Result<Charge, Error> {
+    let mut charge = budget.charge(0)?;
     let engine = regex.engine();
     let mut captures = engine.create_captures();
     for one in series {
@@ -135,11 +137,12 @@ pub(crate) fn label_replace(
             };
             span.and_then(|span| value.get(span.range())).unwrap_or("").to_owned()
         });
+        charge.grow(series_bytes(&one.labels) + 2 * new.len() as u64)?;
         let own = one.labels.iter().filter(|(name, _)| *name != destination);
         let set = (!new.is_empty()).then_some((destination, new.as_str()));
         one.labels = Labels::from_result_pairs(own.chain(set)).map_err(|e| Error::Evaluation(e.to_string()))?;
     }
-    Ok(())
+    Ok(charge)
 }
 
 /// Replaces `$name` and `${name}`, as Go's `Regexp.Expand` does: a name is as long as it can be, `$$` is a dollar, and what

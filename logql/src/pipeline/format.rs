@@ -6,6 +6,11 @@ use super::{
     seam::{Fields, Template},
 };
 
+/// How large the labels that stages make for one row may be, all together; one template writes at the most
+/// [`MAX_OUTPUT_BYTES`](crate::template::MAX_OUTPUT_BYTES).
+const MAX_VALUES_BYTES: usize = 16 << 20;
+const TOO_MANY_BYTES: &str = "exceeded the maximum of 16777216 bytes of labels of one line";
+
 /// One assignment of `label_format`.
 #[derive(Debug)]
 pub(super) enum Assignment {
@@ -51,6 +56,10 @@ pub(super) fn labels(assignments: &[Assignment], row: &mut Row<'_>, names: &Name
                 row.s.values.extend_from_slice(&out);
                 row.s.spare = out;
                 match result {
+                    Ok(()) if row.s.values.len() > MAX_VALUES_BYTES => {
+                        row.s.values.truncate(begin);
+                        fail(row, TOO_MANY_BYTES);
+                    }
                     Ok(()) => {
                         let value = row.stored_since(begin);
                         save(row, *to);

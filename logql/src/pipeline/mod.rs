@@ -37,7 +37,7 @@ pub use self::needs::{LabelNeeds, Needs, RowOut, SeriesLabels, ValueNeeds};
 pub use self::runner::Runner;
 use self::{compile::Program, line_filter::LineTest};
 use crate::{
-    Columns, Error, Needles,
+    Budget, Columns, Error, Needles,
     ast::{Stage, Unwrap},
 };
 
@@ -70,9 +70,12 @@ impl Pipeline {
         !self.0.nothing && self.0.line_tests.is_empty() && self.0.ops.is_empty() && self.0.unwrap.is_none()
     }
 
-    /// Makes a runner: scratch space and caches of one thread.
-    pub fn runner(&self) -> Runner {
-        Runner::new(self)
+    /// Makes a runner: scratch space and caches of one thread, whose memory the budget pays for.
+    ///
+    /// # Errors
+    /// The budget is used up.
+    pub fn runner(&self, budget: &Budget) -> Result<Runner, Error> {
+        Runner::new(self, budget)
     }
 
     fn program(&self) -> &Program {

@@ -155,6 +155,13 @@ pub(super) struct Scratch {
     pub(super) exact: bool,
 }
 
+impl Scratch {
+    /// Bytes held by what templates and parsers write; the rest is small.
+    pub(super) fn bytes(&self) -> usize {
+        self.values.capacity() + self.line.capacity() + self.spare.capacity()
+    }
+}
+
 /// A key as a place in the line: its start, its end, and whether it holds escapes.
 pub(super) type OpenKey = (usize, usize, bool);
 

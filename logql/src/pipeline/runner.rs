@@ -17,7 +17,7 @@ use super::{
     table::ByteTable,
     unpack,
 };
-use crate::{Batch, Error, Lines, MetadataColumn, Segment};
+use crate::{Batch, Budget, Charge, Error, Lines, MetadataColumn, Segment};
 
 /// Runs a pipeline on one thread. Series ids are its own: those of another runner mean something else.
 #[derive(Debug)]
@@ -35,6 +35,9 @@ pub struct Runner {
     series: SeriesTable,
     sets: Vec<SetState>,
     run: u32,
+    budget: Budget,
+    /// For what is held between rows.
+    charge: Charge,
 }
 
 /// What an operation keeps between rows.
@@ -68,13 +71,17 @@ const MAX_NAMES: usize = 1 << 17;
 const MAX_NAME_BYTES: usize = 64 << 20;
 /// Or more streams than this.
 const MAX_STREAMS: usize = 1 << 16;
+/// What may be held without asking the budget.
+const UNSETTLED_BYTES: u64 = 64 << 10;
+/// After so many rows at the most, a query that was cancelled or takes too long stops.
+const CHECK_ROWS: usize = 256;
 
 impl Runner {
-    pub(super) fn new(pipeline: &Pipeline) -> Self {
+    pub(super) fn new(pipeline: &Pipeline, budget: &Budget) -> Result<Self, Error> {
         let program = pipeline.program();
         let mut names = Names::new(&program.names);
         let ops = program.ops.iter().map(|(op, known)| OpState::new(op, known, &mut names)).collect();
-        Self {
+        Ok(Self {
             names,
             streams: Vec::new(),
             stream_ids: HashMap::new(),
@@ -87,13 +94,15 @@ impl Runner {
             sets: Vec::new(),
             run: 0,
             pipeline: pipeline.clone(),
-        }
+            budget: budget.clone(),
+            charge: budget.charge(0)?,
+        })
     }
 
     /// Calls the sink for every alive row of the segment inside the range that survives, in row order.
     ///
     /// # Errors
-    /// Those of the batch and of the sink; result labels too long to be stored.
+    /// Those of the batch and of the sink; result labels too long to be stored; the budget is used up.
     pub fn run(
         &mut self,
         batch: &dyn Batch,
@@ -141,9 +150,18 @@ impl Runner {
         self.series.len()
     }
 
-    /// Roughly the bytes held by series and caches.
+    /// Roughly the bytes held by series, caches and scratch space.
     pub fn memory_bytes(&self) -> usize {
-        self.series.bytes() + self.names.bytes()
+        self.series.bytes() + self.names.bytes() + self.scratch.bytes()
+    }
+
+    /// Asks the budget for what has been added, or gives back what has gone.
+    fn settle(&mut self) -> Result<(), Error> {
+        let bytes = self.memory_bytes() as u64;
+        if bytes.abs_diff(self.charge.bytes()) > UNSETTLED_BYTES {
+            self.charge.set(bytes)?;
+        }
+        Ok(())
     }
 
     /// Forgets all series; their ids are given out anew. For log queries over rows whose labels are all different, where few
@@ -201,6 +219,9 @@ impl Runner {
         let labels_change = program.labels_change();
         for index in 0.. {
             let Some(number) = rows.get(index) else { break };
+            if !program.ops.is_empty() && index % CHECK_ROWS == CHECK_ROWS - 1 {
+                self.budget.check()?;
+            }
             while dead.peek().is_some_and(|d| *d < number) {
                 dead.next();
             }
@@ -256,8 +277,11 @@ impl Runner {
             if !labels_change && row.s.error.is_none() {
                 self.sets[set_id as usize].series = series + 1;
             }
+            if labels_change || cached == 0 {
+                self.settle()?;
+            }
         }
-        Ok(())
+        self.settle()
     }
 
     /// The state of a set of structured metadata under the current stream.

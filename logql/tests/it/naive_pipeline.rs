@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use narvi_logql::{
-    Batch, LabelNeeds, Lines, MetadataColumn, Needs, Pipeline, Segment, SourceError, ValueNeeds,
+    Batch, Budget, LabelNeeds, Lines, MetadataColumn, Needs, Pipeline, Segment, SourceError, ValueNeeds,
     ast::{CompareOp, Comparison, LabelFilter, LabelFormat, LineFilter, LineMatch, LineOperand, NameOrMatcher, Stage},
 };
 use narvi_types::{
@@ -66,7 +66,7 @@ fn real(stages: &[Stage], lines: &[Vec<u8>]) -> Vec<Row> {
     let mut segment = Segment::new(stream(), 0..lines.len() as u32, TimeRange::ALL, rows.buffer.len() as u64);
     segment.metadata_keys = ["app", "m", "t"].map(Into::into).to_vec().into();
     let pipeline = Pipeline::compile(stages, None, &Needs::log(false)).expect("compiles");
-    let mut runner = pipeline.runner();
+    let mut runner = pipeline.runner(&Budget::unlimited()).expect("no limit");
     let mut out = Vec::new();
     runner
         .run(&rows, &segment, TimeRange::ALL, &mut |row| {
@@ -682,7 +682,7 @@ proptest! {
         }
         let mut segment = Segment::new(stream(), 0..lines.len() as u32, TimeRange::ALL, u64::from(at));
         segment.metadata_keys = ["app", "m", "t"].map(Into::into).to_vec().into();
-        let mut runner = pipeline.runner();
+        let mut runner = pipeline.runner(&Budget::unlimited()).expect("no limit");
         let mut ids = Vec::new();
         runner.run(&rows, &segment, TimeRange::ALL, &mut |row| { ids.push(row.series); Ok(()) }).expect("runs");
         let got: Vec<Vec<(String, String)>> = ids

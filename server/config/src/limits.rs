@@ -70,7 +70,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Narvi's own: any age, any rate, any size that the formats can hold.
+    /// Narvi's own: any age, any rate, any size that the formats can hold, and as many series as a query has memory for.
     fn default() -> Self {
         Self {
             reject_old_samples: false,
@@ -86,7 +86,7 @@ impl Default for Limits {
             ingestion_burst_bytes: RATE_UNLIMITED,
             max_query_length: Duration::ZERO,
             query_timeout: Duration::from_secs(300),
-            max_query_series: 100_000,
+            max_query_series: 0,
             max_entries_limit_per_query: 100_000,
             ..Self::loki()
         }
