@@ -5,7 +5,9 @@ use std::{cell::RefCell, collections::BTreeSet, path::PathBuf, time::Duration};
 use narvi::{Compression, WalSync};
 
 use crate::{
-    Config, ConfigError, apply_limits, parse_bytes, parse_duration, ruler, schema,
+    Config, ConfigError, TlsConfig, apply_limits, derive, parse_bytes, parse_duration, ruler,
+    schema::{self, place},
+    storage,
     tree::{Node, Value},
 };
 
@@ -41,11 +43,37 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Reads a tree, or a part of one.
+    pub(crate) fn new(root: &'a Node) -> Self {
+        Self { root, used: RefCell::default() }
+    }
+
+    /// The node at a path, without taking note that it was read.
+    pub(crate) fn at(&self, path: &str) -> Option<&'a Node> {
+        self.root.at(path)
+    }
+
     /// What the file has there.
     pub(crate) fn node(&self, path: &str) -> Option<&'a Node> {
-        let node = path.split('.').try_fold(self.root, |node, part| node.get(part))?;
+        let node = self.at(path)?;
         self.used.borrow_mut().insert(path.to_owned());
         (node.value != Value::Null).then_some(node)
+    }
+
+    /// The items of a list of sections; all that is in them counts as read.
+    pub(crate) fn list(&self, path: &str) -> Result<Option<&'a [Node]>, ConfigError> {
+        let Some(node) = self.node(path) else { return Ok(None) };
+        self.used.borrow_mut().insert(format!("{path}."));
+        match &node.value {
+            Value::List(items) => Ok(Some(items)),
+            _ => Err(wrong(node, path, "must be a list".to_owned())),
+        }
+    }
+
+    /// Whether a key was read.
+    fn was_read(&self, path: &str) -> bool {
+        let used = self.used.borrow();
+        used.contains(path) || path.match_indices('.').any(|(at, _)| used.contains(&path[..=at]))
     }
 
     /// Reads a scalar into `target`, if the file has it.
@@ -65,11 +93,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn bool(&self, path: &str, target: &mut bool) -> Result<(), ConfigError> {
-        self.read(path, target, |text| match text.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" | "y" => Ok(true),
-            "false" | "no" | "off" | "n" => Ok(false),
-            _ => Err(format!("{text:?} is neither true nor false")),
-        })
+        self.read(path, target, schema::parse_bool)
     }
 
     pub(crate) fn duration(&self, path: &str, target: &mut Duration) -> Result<(), ConfigError> {
@@ -83,10 +107,7 @@ impl<'a> Reader<'a> {
 
     /// A count; a negative one is zero, which is no limit.
     pub(crate) fn count(&self, path: &str, target: &mut usize) -> Result<(), ConfigError> {
-        self.read(path, target, |text| {
-            let number: i64 = text.parse().map_err(|_| format!("{text:?} is not a whole number"))?;
-            Ok(usize::try_from(number).unwrap_or(0))
-        })
+        self.read(path, target, |text| Ok(usize::try_from(schema::parse_int(text)?).unwrap_or(0)))
     }
 
     pub(crate) fn text(&self, path: &str, target: &mut String) -> Result<(), ConfigError> {
@@ -119,13 +140,10 @@ impl<'a> Reader<'a> {
     }
 
     fn is_settled(&self, path: &str) -> bool {
-        let scalar = |path: &str| match path.split('.').try_fold(self.root, |node, part| node.get(part))?.value {
-            Value::Scalar(ref text) => Some(text.as_str()),
-            _ => None,
-        };
+        let scalar = |path: &str| self.at(path).and_then(Node::text);
         let matches = |&(key, value): &(&str, &str)| key == path && (value == "*" || scalar(key) == Some(value));
         NO_EFFECT_NEEDED.iter().any(matches)
-            || ["schema_config.", "storage_config.object_store", "storage_config.use_thanos_objstore", "ruler_storage."]
+            || ["schema_config.", "storage_config.object_store.filesystem", "ruler_storage."]
                 .iter()
                 .any(|prefix| path.starts_with(prefix))
             || (path == "pattern_ingester"
@@ -134,32 +152,53 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// An error about a value.
+/// What is wrong with the value of a key.
 pub(crate) fn wrong(node: &Node, path: &str, message: String) -> ConfigError {
-    let place = if node.line == 0 { String::new() } else { format!("line {}: ", node.line) };
-    ConfigError::Value { place, key: path.to_owned(), message }
+    ConfigError::Value { place: place(node.line), key: path.to_owned(), message }
 }
 
-/// Checks a file against the keys that Loki has, and lays its values over a configuration.
-pub(crate) fn apply(root: &Node, mut config: Config) -> Result<Config, ConfigError> {
+/// Checks a file against the keys that Loki has, completes it, and lays its values over a configuration. Leaves the tree
+/// completed.
+pub(crate) fn apply(root: &mut Node, mut config: Config) -> Result<Config, ConfigError> {
     let given = schema::check(root)?;
-    let reader = Reader { root, used: RefCell::default() };
+    derive::complete(root)?;
+    let reader = Reader::new(root);
     server(&reader, &mut config)?;
+    http(&reader, &mut config)?;
+    queries(&reader, &mut config)?;
     ingester(&reader, &mut config)?;
-    apply_limits::apply(&reader, &mut config.limits)?;
     ruler::apply(&reader, &mut config.ruler)?;
+    apply_limits::apply(&reader, "limits_config", &mut config.limits)?;
+    reader.words(
+        "distributor.otlp_config.default_resource_attributes_as_index_labels",
+        &mut config.limits.otlp.index_attributes,
+    )?;
+    config.object_store = storage::read(&reader, &mut config.warnings)?;
+    let mut files = Vec::new();
+    reader.words("runtime_config.file", &mut files)?;
+    config.runtime_files = files.into_iter().map(PathBuf::from).collect();
+    reader.duration("runtime_config.period", &mut config.runtime_period)?;
+    for key in ["per_tenant_override_config", "per_tenant_override_period"] {
+        reader.optional_text(&format!("limits_config.{key}"))?;
+    }
     config.data_dir = data_dir(&reader)?;
-    let used = reader.used.borrow();
+    warn(&given, &reader, &mut config.warnings);
+    Ok(config)
+}
+
+/// Tells of keys that were moved, were removed, or mean nothing here; each once.
+fn warn(given: &[schema::Given], reader: &Reader<'_>, warnings: &mut Vec<String>) {
     let mut warned = BTreeSet::new();
     for key in given {
-        let place = if key.line == 0 { String::new() } else { format!("line {}: ", key.line) };
-        if let Some(hint) = key.removed {
-            config.warnings.push(format!("{place}{} no longer exists; {hint}", key.path));
-        } else if !used.contains(&key.path) && !reader.is_settled(&key.path) && warned.insert(key.path.clone()) {
-            config.warnings.push(format!("{place}{} has no effect on Narvi", key.path));
+        let (place, path) = (place(key.line), &key.path);
+        if let Some(new) = derive::new_place(path) {
+            warnings.push(format!("{place}{path} is read as {new}; write that instead"));
+        } else if let Some(hint) = key.removed {
+            warnings.push(format!("{place}{path} no longer exists; {hint}"));
+        } else if !reader.was_read(path) && !reader.is_settled(path) && warned.insert(path.clone()) {
+            warnings.push(format!("{place}{path} has no effect on Narvi"));
         }
     }
-    Ok(config)
 }
 
 fn server(reader: &Reader<'_>, config: &mut Config) -> Result<(), ConfigError> {
@@ -169,22 +208,74 @@ fn server(reader: &Reader<'_>, config: &mut Config) -> Result<(), ConfigError> {
         config.targets = targets;
     }
     reader.bool("auth_enabled", &mut config.auth_enabled)?;
-    reader.text("server.http_listen_address", &mut config.http_listen_address)?;
-    reader.read("server.http_listen_port", &mut config.http_listen_port, |text| {
-        text.parse().map_err(|_| format!("{text:?} is not a port"))
-    })?;
+    reader.duration("shutdown_delay", &mut config.shutdown_delay)?;
+    reader.duration("server.graceful_shutdown_timeout", &mut config.shutdown_timeout)?;
     reader.read("server.log_level", &mut config.log_level, |text| match text {
         "debug" | "info" | "warn" | "error" => Ok(text.to_owned()),
         _ => Err(format!("unrecognized log level {text:?}; use debug, info, warn or error")),
     })?;
-    reader.duration("server.graceful_shutdown_timeout", &mut config.shutdown_timeout)?;
-    let (mut concurrent, mut waiting, mut push) = (0, 0, 0);
+    reader.read("server.log_format", &mut config.log_format, |text| match text {
+        "logfmt" | "json" => Ok(text.to_owned()),
+        _ => Err(format!("unrecognized log format {text:?}; use logfmt or json")),
+    })
+}
+
+fn http(reader: &Reader<'_>, config: &mut Config) -> Result<(), ConfigError> {
+    let http = &mut config.http;
+    reader.text("server.http_listen_address", &mut config.http_listen_address)?;
+    reader.read("server.http_listen_port", &mut config.http_listen_port, |text| {
+        text.parse().map_err(|_| format!("{text:?} is not a port"))
+    })?;
+    reader.count("server.http_listen_conn_limit", &mut http.connection_limit)?;
+    reader.duration("server.http_server_read_timeout", &mut http.read_timeout)?;
+    reader.duration("server.http_server_read_header_timeout", &mut http.read_header_timeout)?;
+    reader.duration("server.http_server_write_timeout", &mut http.write_timeout)?;
+    reader.duration("server.http_server_idle_timeout", &mut http.idle_timeout)?;
+    reader.read("server.http_path_prefix", &mut http.path_prefix, |text| {
+        let path = text.trim_end_matches('/');
+        let plain = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.~".contains(&b));
+        match path.is_empty() || (path.starts_with('/') && plain && !path.contains("//")) {
+            true => Ok(path.to_owned()),
+            false => Err(format!("{text:?} is not a path; write for example /loki")),
+        }
+    })?;
+    let path = "server.http_tls_config";
+    let mut tls = TlsConfig::default();
+    for (name, target) in [
+        ("cert_file", &mut tls.cert_file),
+        ("key_file", &mut tls.key_file),
+        ("client_ca_file", &mut tls.client_ca_file),
+        ("client_auth_type", &mut tls.client_auth),
+    ] {
+        reader.text(&format!("{path}.{name}"), target)?;
+    }
+    for name in ["cert", "key", "client_ca"] {
+        if let Some(node) = reader.at(&format!("{path}.{name}")).filter(|n| n.text().is_some_and(|t| !t.is_empty())) {
+            let message = format!("certificates inside the configuration are not supported; use {name}_file");
+            return Err(wrong(node, &format!("{path}.{name}"), message));
+        }
+    }
+    config.http.tls = tls.checked(path)?;
+    if reader.has("server.grpc_tls_config.cert_file") {
+        config.warnings.push("server.grpc_tls_config has no effect: a single process has no gRPC listener".to_owned());
+    }
+    Ok(())
+}
+
+fn queries(reader: &Reader<'_>, config: &mut Config) -> Result<(), ConfigError> {
+    let (mut concurrent, mut waiting, mut push, mut unpacked, mut form) = (0, 0, 0, 0, 0);
     reader.count("querier.max_concurrent", &mut concurrent)?;
     reader.count("frontend.max_outstanding_per_tenant", &mut waiting)?;
+    reader.count("query_scheduler.max_outstanding_requests_per_tenant", &mut waiting)?;
     reader.bytes("distributor.max_recv_msg_size", &mut push)?;
+    reader.bytes("distributor.max_decompressed_size", &mut unpacked)?;
+    reader.bytes("frontend.max_body_size", &mut form)?;
+    let some = |bytes: u64| usize::try_from(bytes).ok().filter(|bytes| *bytes > 0);
     config.concurrent_queries = (concurrent > 0).then_some(concurrent);
     config.waiting_queries = (waiting > 0).then_some(waiting);
-    config.max_push_bytes = usize::try_from(push).ok().filter(|bytes| *bytes > 0);
+    config.max_push_bytes = some(push);
+    config.max_decompressed_bytes = some(unpacked);
+    config.max_form_bytes = some(form);
     Ok(())
 }
 

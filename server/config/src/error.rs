@@ -20,6 +20,9 @@ pub enum ConfigError {
     /// A `${VARIABLE}` cannot be replaced.
     #[error("cannot expand the environment in the config: {0}")]
     Expand(String),
+    /// The limits of single tenants cannot be read.
+    #[error("cannot use the runtime configuration: {0}")]
+    Runtime(String),
     /// A flag is unknown or has a wrong value.
     #[error("{0}")]
     Flag(String),

@@ -1,55 +1,18 @@
 //! Loki's command line: Go-style flags, `-name=value` or `-name value`, with one dash or two.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::LazyLock};
 
-use crate::ConfigError;
+use crate::{
+    ConfigError,
+    schema::{self, Kind, LEAVES},
+    suggest,
+};
 
-/// Flags that set a key of the file.
-const KEYS: &[(&str, &str)] = &[
-    ("target", "target"),
-    ("auth.enabled", "auth_enabled"),
-    ("log.level", "server.log_level"),
-    ("log.format", "server.log_format"),
-    ("server.http-listen-address", "server.http_listen_address"),
-    ("server.http-listen-port", "server.http_listen_port"),
-    ("server.grpc-listen-address", "server.grpc_listen_address"),
-    ("server.grpc-listen-port", "server.grpc_listen_port"),
-    ("server.graceful-shutdown-timeout", "server.graceful_shutdown_timeout"),
-    ("common.path-prefix", "common.path_prefix"),
-    ("common.storage.filesystem.chunk-directory", "common.storage.filesystem.chunks_directory"),
-    ("local.chunk-directory", "storage_config.filesystem.directory"),
-    ("distributor.max-recv-msg-size", "distributor.max_recv_msg_size"),
-    ("distributor.ingestion-rate-limit-mb", "limits_config.ingestion_rate_mb"),
-    ("distributor.ingestion-burst-size-mb", "limits_config.ingestion_burst_size_mb"),
-    ("distributor.max-line-size", "limits_config.max_line_size"),
-    ("distributor.max-line-size-truncate", "limits_config.max_line_size_truncate"),
-    ("frontend.max-outstanding-per-tenant", "frontend.max_outstanding_per_tenant"),
-    ("ingester.chunk-encoding", "ingester.chunk_encoding"),
-    ("ingester.chunks-idle-period", "ingester.chunk_idle_period"),
-    ("ingester.flush-on-shutdown", "ingester.wal.flush_on_shutdown"),
-    ("ingester.max-chunk-age", "ingester.max_chunk_age"),
-    ("ingester.unordered-writes", "limits_config.unordered_writes"),
-    ("ingester.wal-dir", "ingester.wal.dir"),
-    ("ingester.wal-enabled", "ingester.wal.enabled"),
-    ("limits.volume-enabled", "limits_config.volume_enabled"),
-    ("querier.max-concurrent", "querier.max_concurrent"),
-    ("querier.max-query-lookback", "limits_config.max_query_lookback"),
-    ("querier.max-query-range", "limits_config.max_query_range"),
-    ("querier.query-timeout", "limits_config.query_timeout"),
-    ("querier.split-queries-by-interval", "limits_config.split_queries_by_interval"),
-    ("store.max-query-length", "limits_config.max_query_length"),
-    ("validation.allow-structured-metadata", "limits_config.allow_structured_metadata"),
-    ("validation.create-grace-period", "limits_config.creation_grace_period"),
-    ("validation.discover-log-levels", "limits_config.discover_log_levels"),
-    ("validation.discover-service-name", "limits_config.discover_service_name"),
-    ("validation.increment-duplicate-timestamps", "limits_config.increment_duplicate_timestamp"),
-    ("validation.max-entries-limit", "limits_config.max_entries_limit_per_query"),
-    ("validation.max-label-names-per-series", "limits_config.max_label_names_per_series"),
-    ("validation.max-length-label-name", "limits_config.max_label_name_length"),
-    ("validation.max-length-label-value", "limits_config.max_label_value_length"),
-    ("validation.reject-old-samples", "limits_config.reject_old_samples"),
-    ("validation.reject-old-samples.max-age", "limits_config.reject_old_samples_max_age"),
-];
+/// Flags whose names do not follow from their key, and those keys; an entry that ends in a dot is a beginning.
+static TABLE: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| {
+    let lines = include_str!("flags.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once(' ')).collect()
+});
 
 /// Flags without a value are true.
 const SWITCHES: [&str; 6] = [
@@ -61,18 +24,23 @@ const SWITCHES: [&str; 6] = [
     "version",
 ];
 
+/// Flags of a server of Loki 2 that have no key and no effect.
+const IGNORED: [&str; 1] = ["legacy-read-mode"];
+
 /// What a Loki command line asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Flags {
-    /// The configuration file.
-    pub config_file: Option<PathBuf>,
+    /// The configuration files to look for; the first that exists is read.
+    pub config_files: Vec<PathBuf>,
     /// Replace `${VARIABLE}` in it.
     pub expand_env: bool,
     /// Check the configuration and exit.
     pub verify_config: bool,
     /// Print the configuration as it is understood.
     pub print_config: bool,
+    /// Log the configuration as it is understood, last key first.
+    pub log_config_reversed: bool,
     /// Print what `-target` may name, and exit.
     pub list_targets: bool,
     /// Print the version and exit.
@@ -80,7 +48,7 @@ pub struct Flags {
     /// Print the flags and exit.
     pub help: bool,
     /// Keys of the file and the values that flags give them.
-    pub(crate) overrides: Vec<(&'static str, String)>,
+    pub(crate) overrides: Vec<(String, String)>,
 }
 
 impl Flags {
@@ -97,7 +65,7 @@ impl Flags {
     /// Reads a command line, without the program's name.
     ///
     /// # Errors
-    /// A flag that is not known, that has no value, or an argument that is no flag.
+    /// A flag that is not known, that has no value or a wrong one, or an argument that is no flag.
     pub fn parse(args: &[String]) -> Result<Self, ConfigError> {
         let mut flags = Self::default();
         let mut args = args.iter();
@@ -105,27 +73,48 @@ impl Flags {
             let wrong = |text: String| Err(ConfigError::Flag(format!("{text}; run with -help for a list of flags")));
             let Some(name) = flag_name(arg) else { return wrong(format!("unexpected argument {arg:?}")) };
             let (name, inline) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value)));
-            let is_switch = SWITCHES.contains(&name) || matches!(name, "help" | "h");
+            let is_switch = SWITCHES.contains(&name) || IGNORED.contains(&name) || matches!(name, "help" | "h");
             let known = key_of(name);
             if !is_switch && known.is_none() && name != "config.file" {
-                return wrong(format!("flag provided but not defined: -{name}"));
+                let names = names();
+                let hint = suggest::nearest(name, names.iter().map(String::as_str));
+                let hint = hint.map_or_else(String::new, |hint| format!(", did you mean -{hint}?"));
+                return wrong(format!("flag provided but not defined: -{name}{hint}"));
             }
-            let value = match (inline, is_switch) {
-                (Some(value), _) => value.to_owned(),
-                (None, true) => "true".to_owned(),
-                (None, false) if is_boolean(name) => "true".to_owned(),
-                (None, false) => match args.next() {
+            let kind = known.as_ref().and_then(|key| LEAVES.get(key).copied().flatten());
+            let value = match inline {
+                Some(value) => value.to_owned(),
+                None if is_switch || kind == Some(Kind::Bool) => "true".to_owned(),
+                None => match args.next() {
                     Some(value) => value.clone(),
                     None => return wrong(format!("flag needs an argument: -{name}")),
                 },
             };
             match known {
-                Some(key) => flags.overrides.push((key, value)),
-                None if name == "config.file" => flags.config_file = Some(PathBuf::from(value)),
+                Some(key) => flags.set(name, key, kind, value)?,
+                None if name == "config.file" => {
+                    flags.config_files = value.split(',').map(|path| PathBuf::from(path.trim())).collect();
+                }
                 None => flags.switch(name, &value)?,
             }
         }
         Ok(flags)
+    }
+
+    fn set(&mut self, name: &str, key: String, kind: Option<Kind>, value: String) -> Result<(), ConfigError> {
+        if let Some(message) = kind.and_then(|kind| schema::check_text(kind, &value).err()) {
+            return Err(ConfigError::Flag(format!("invalid value {value:?} for flag -{name}: {message}")));
+        }
+        // A list may be given one by one.
+        if kind == Some(Kind::List)
+            && let Some((_, values)) = self.overrides.iter_mut().find(|(other, _)| *other == key)
+        {
+            values.push(',');
+            values.push_str(&value);
+            return Ok(());
+        }
+        self.overrides.push((key, value));
+        Ok(())
     }
 
     fn switch(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
@@ -137,18 +126,31 @@ impl Flags {
         match name {
             "config.expand-env" => self.expand_env = on,
             "verify-config" => self.verify_config = on,
-            "print-config-stderr" | "log-config-reverse-order" => self.print_config = on,
+            "print-config-stderr" => self.print_config = on,
+            "log-config-reverse-order" => self.log_config_reversed = on,
             "list-targets" => self.list_targets = on,
             "version" => self.version = on,
+            "legacy-read-mode" => {}
             _ => self.help = on,
         }
         Ok(())
     }
 
-    /// All flags, for `-help`.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        ["config.file"].into_iter().chain(SWITCHES).chain(KEYS.iter().map(|(flag, _)| *flag))
+    /// All flags, for `-help`, sorted.
+    pub fn names() -> Vec<String> {
+        names()
     }
+}
+
+fn names() -> Vec<String> {
+    let mut names: Vec<String> = SWITCHES.map(str::to_owned).to_vec();
+    names.push("config.file".to_owned());
+    names.extend(TABLE.iter().filter(|(flag, _)| !flag.ends_with('.')).map(|(flag, _)| (*flag).to_owned()));
+    let named = |key: &str| TABLE.iter().any(|(_, of)| *of == key);
+    names.extend(LEAVES.keys().filter(|key| !named(key)).map(|key| key.replace('_', "-")));
+    names.sort();
+    names.dedup();
+    names
 }
 
 fn flag_name(arg: &str) -> Option<&str> {
@@ -156,58 +158,97 @@ fn flag_name(arg: &str) -> Option<&str> {
     (!name.is_empty() && !name.starts_with('-')).then_some(name)
 }
 
-fn key_of(flag: &str) -> Option<&'static str> {
-    KEYS.iter().find(|(name, _)| *name == flag).map(|(_, key)| *key)
-}
-
-fn is_boolean(flag: &str) -> bool {
-    const BOOLEAN: [&str; 10] = [
-        "auth.enabled",
-        "distributor.max-line-size-truncate",
-        "ingester.flush-on-shutdown",
-        "ingester.unordered-writes",
-        "ingester.wal-enabled",
-        "limits.volume-enabled",
-        "validation.allow-structured-metadata",
-        "validation.discover-log-levels",
-        "validation.increment-duplicate-timestamps",
-        "validation.reject-old-samples",
-    ];
-    BOOLEAN.contains(&flag)
+/// The key that a flag sets.
+fn key_of(flag: &str) -> Option<String> {
+    if let Some((_, key)) = TABLE.iter().find(|(name, key)| *name == flag && !key.ends_with('.')) {
+        return Some((*key).to_owned());
+    }
+    // What is not looked into may hold anything.
+    let open = |key: &str| key.match_indices('.').any(|(at, _)| LEAVES.get(&key[..at]) == Some(&None));
+    let known = |key: String| (LEAVES.contains_key(&key) || open(&key)).then_some(key);
+    let of_family = |&&(from, to): &&(&str, &str)| {
+        let rest = flag.strip_prefix(from).filter(|_| from.ends_with('.'))?;
+        known(format!("{to}{}", rest.replace('-', "_")))
+    };
+    let of_table = TABLE.iter().find_map(|entry| of_family(&entry));
+    of_table.or_else(|| known(flag.replace('-', "_")))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Flags;
+    use super::{Flags, LEAVES, TABLE, key_of};
 
     fn args(line: &str) -> Vec<String> {
         line.split_whitespace().map(str::to_owned).collect()
     }
 
     #[test]
+    fn the_table_names_only_keys_that_exist() {
+        // A file may hold these, but what is inside them is not looked into, or Loki has removed them.
+        let loose = ["pattern_ingester.enabled", "limits_config.ruler_evaluation_delay_duration"];
+        for (flag, key) in TABLE.iter() {
+            let found = match key.ends_with('.') {
+                true => LEAVES.keys().any(|leaf| leaf.starts_with(key) || leaf == key.trim_end_matches('.')),
+                false => LEAVES.contains_key(*key) || loose.contains(key) || key.starts_with("ruler.storage."),
+            };
+            assert!(found, "{flag} {key}");
+        }
+    }
+
+    #[test]
+    fn flags_set_the_keys_they_are_documented_for() {
+        for (flag, key) in [
+            ("server.http-listen-port", "server.http_listen_port"),
+            ("s3.access-key-id", "storage_config.aws.access_key_id"),
+            ("common.storage.s3.endpoint", "common.storage.s3.endpoint"),
+            ("validation.max-label-names-per-series", "limits_config.max_label_names_per_series"),
+            ("ingester.max-chunk-age", "ingester.max_chunk_age"),
+            ("compactor.working-directory", "compactor.working_directory"),
+            ("boltdb.shipper.compactor.working-directory", "compactor.working_directory"),
+            ("store.chunks-cache.redis.endpoint", "chunk_store_config.chunk_cache_config.redis.endpoint"),
+            ("shutdown-delay", "shutdown_delay"),
+            ("target", "target"),
+        ] {
+            assert_eq!(key_of(flag).as_deref(), Some(key), "{flag}");
+        }
+        assert_eq!(key_of("no.such"), None);
+    }
+
+    #[test]
     fn one_dash_or_two_with_or_without_equals() {
-        for line in ["-config.file=a.yaml -target=all", "--config.file a.yaml --target all"] {
+        for line in ["-config.file=a.yaml,b.yaml -target=all", "--config.file a.yaml,b.yaml --target all"] {
             let flags = Flags::parse(&args(line)).expect("it is right");
-            assert_eq!(flags.config_file.as_deref(), Some("a.yaml".as_ref()), "{line}");
-            assert_eq!(flags.overrides, [("target", "all".to_owned())], "{line}");
+            assert_eq!(flags.config_files, ["a.yaml", "b.yaml"].map(std::path::PathBuf::from), "{line}");
+            assert_eq!(flags.overrides, [("target".to_owned(), "all".to_owned())], "{line}");
         }
         let flags = Flags::parse(&args("-config.expand-env -verify-config=true -auth.enabled -log.level=warn"))
             .expect("it is right");
         assert!(flags.expand_env && flags.verify_config && !flags.version);
-        assert_eq!(flags.overrides, [("auth_enabled", "true".into()), ("server.log_level", "warn".into())]);
+        let expected = [("auth_enabled", "true"), ("server.log_level", "warn")];
+        assert_eq!(flags.overrides, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        let flags = Flags::parse(&args("-memberlist.join=a -memberlist.join=b")).expect("it is right");
+        assert_eq!(flags.overrides, [("memberlist.join_members".to_owned(), "a,b".to_owned())]);
     }
 
     #[test]
     fn wrong_flags_are_refused() {
         for (line, expected) in [
-            ("-no.such=1", "flag provided but not defined: -no.such"),
-            ("-config.file", "flag needs an argument"),
-            ("-version=maybe", "invalid boolean value"),
-            ("serve", "unexpected argument"),
-            ("-", "unexpected argument"),
+            ("-no.such=1", "flag provided but not defined: -no.such; run with -help for a list of flags"),
+            (
+                "-server.http-listen-prot=1",
+                "flag provided but not defined: -server.http-listen-prot, did you mean -server.http-listen-port?; run \
+                 with -help for a list of flags",
+            ),
+            ("-config.file", "flag needs an argument: -config.file; run with -help for a list of flags"),
+            ("-version=maybe", "invalid boolean value \"maybe\" for -version"),
+            (
+                "-server.http-listen-port=x",
+                "invalid value \"x\" for flag -server.http-listen-port: \"x\" is not a whole number",
+            ),
+            ("serve", "unexpected argument \"serve\"; run with -help for a list of flags"),
+            ("-", "unexpected argument \"-\"; run with -help for a list of flags"),
         ] {
-            let error = Flags::parse(&args(line)).expect_err("it is wrong").to_string();
-            assert!(error.contains(expected), "{line}: {error}");
+            assert_eq!(Flags::parse(&args(line)).expect_err("it is wrong").to_string(), expected, "{line}");
         }
     }
 

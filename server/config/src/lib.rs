@@ -2,25 +2,33 @@
 //!
 //! [`Config::from_yaml`] reads a file's text, [`Flags::parse`] Loki's Go-style command line; [`Limits`] are what a
 //! tenant may push and ask. A key that Loki knows and Narvi does not use is accepted and listed in
-//! [`Config::warnings`]; a key that neither knows is refused with its line.
+//! [`Config::warnings`]; a key that neither knows is refused with its line. [`Runtime`] holds the limits of single tenants
+//! and reads their files again.
 #![forbid(unsafe_code)]
 
 mod apply;
 mod apply_limits;
 mod config;
+mod derive;
 mod envsubst;
 mod error;
 mod flags;
 mod limits;
+mod page;
 mod ruler;
+mod runtime;
 mod schema;
+mod storage;
+mod suggest;
 mod tree;
 mod units;
 
-pub use crate::config::{Config, TARGETS};
+pub use crate::config::{Config, HttpConfig, PageMode, TARGETS, TlsConfig};
 pub use crate::envsubst::expand;
 pub use crate::error::ConfigError;
 pub use crate::flags::Flags;
-pub use crate::limits::{Limits, RATE_UNLIMITED};
+pub use crate::limits::{BlockedQuery, Limits, OtlpAction, OtlpRule, OtlpRules, Pattern, RATE_UNLIMITED};
 pub use crate::ruler::{ClientConfig, Relabel, RemoteWrite, RuleStorage, RulerConfig, Secret};
+pub use crate::runtime::Runtime;
+pub use crate::storage::{AzureConfig, GcsConfig, Hidden, Retries, S3Config, StoreConfig};
 pub use crate::units::{parse_bytes, parse_duration};

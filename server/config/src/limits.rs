@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use narvi_types::{
+    Timestamp,
+    regex::{Regex, RegexOptions},
+};
+
 /// A rate limit that is not set.
 pub const RATE_UNLIMITED: f64 = f64::INFINITY;
 
@@ -38,12 +43,41 @@ pub struct Limits {
     pub discover_service_name: Vec<String>,
     /// Detect the level of each line and store it as metadata.
     pub discover_log_levels: bool,
+    /// What a line that is cut ends with, within `max_line_size_bytes`.
+    pub max_line_size_truncate_identifier: String,
+    /// Labels that every stream must have.
+    pub enforced_labels: Vec<String>,
+    /// Refuse all pushes until then.
+    pub block_ingestion_until: Option<Timestamp>,
+    /// The status that such pushes get; 200 drops them silently.
+    pub block_ingestion_status_code: u16,
+    /// Which attributes of OTLP become labels or metadata, or are dropped.
+    pub otlp: OtlpRules,
     /// Add a nanosecond to an entry that has the time of the one before it.
     pub increment_duplicate_timestamp: bool,
     /// Bytes a second that a tenant may push.
     pub ingestion_rate_bytes: f64,
     /// Largest burst in bytes.
     pub ingestion_burst_bytes: f64,
+    /// Bytes a second that may be pushed to one stream.
+    pub per_stream_rate_bytes: f64,
+    /// Largest burst of one stream in bytes.
+    pub per_stream_burst_bytes: f64,
+    /// Whether a push to a stream beyond its rate is refused as a whole, as in Loki with `shard_streams`; else entry by
+    /// entry. Streams are never split.
+    pub shard_streams: bool,
+    /// Most active streams; 0 is no limit.
+    pub max_streams_per_user: usize,
+    /// Most active streams over all processes, which here is one; 0 is no limit.
+    pub max_global_streams_per_user: usize,
+    /// How many pieces of a query may run at once; 0 turns queries off.
+    pub max_query_parallelism: usize,
+    /// Labels that every selector must have a matcher for.
+    pub required_labels: Vec<String>,
+    /// Fewest matchers of a selector.
+    pub minimum_labels_number: usize,
+    /// Queries that are refused.
+    pub blocked_queries: Vec<BlockedQuery>,
     /// Most series in an answer; 0 is no limit.
     pub max_query_series: usize,
     /// Most lines in an answer; 0 is no limit.
@@ -84,6 +118,9 @@ impl Default for Limits {
             max_structured_metadata_entries: 0,
             ingestion_rate_bytes: RATE_UNLIMITED,
             ingestion_burst_bytes: RATE_UNLIMITED,
+            per_stream_rate_bytes: RATE_UNLIMITED,
+            per_stream_burst_bytes: RATE_UNLIMITED,
+            max_global_streams_per_user: 0,
             max_query_length: Duration::ZERO,
             query_timeout: Duration::from_secs(300),
             max_query_series: 0,
@@ -130,6 +167,20 @@ impl Limits {
             increment_duplicate_timestamp: false,
             ingestion_rate_bytes: 4.0 * 1_048_576.0,
             ingestion_burst_bytes: 6.0 * 1_048_576.0,
+            per_stream_rate_bytes: 3.0 * 1_048_576.0,
+            per_stream_burst_bytes: 15.0 * 1_048_576.0,
+            shard_streams: true,
+            max_streams_per_user: 0,
+            max_global_streams_per_user: 5000,
+            max_line_size_truncate_identifier: String::new(),
+            enforced_labels: Vec::new(),
+            block_ingestion_until: None,
+            block_ingestion_status_code: 260,
+            otlp: OtlpRules::default(),
+            max_query_parallelism: 32,
+            required_labels: Vec::new(),
+            minimum_labels_number: 0,
+            blocked_queries: Vec::new(),
             max_query_series: 500,
             max_entries_limit_per_query: 5000,
             max_query_length: Duration::from_secs(721 * 3600),
@@ -142,5 +193,147 @@ impl Limits {
             volume_enabled: true,
             volume_max_series: 1000,
         }
+    }
+}
+
+/// A regular expression of a limit, matching anywhere.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    text: String,
+    regex: Regex,
+}
+
+impl Pattern {
+    /// Compiles a pattern in Go's syntax.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let regex = Regex::new(text, RegexOptions::LINE).map_err(|error| error.to_string())?;
+        Ok(Self { text: text.to_owned(), regex })
+    }
+
+    /// Whether it matches.
+    pub fn is_match(&self, text: &str) -> bool {
+        self.regex.engine().is_match(text)
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+/// An entry of `blocked_queries`; what is not set matches every query.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct BlockedQuery {
+    /// The whole text of the query.
+    pub text: Option<String>,
+    /// A pattern in it.
+    pub pattern: Option<Pattern>,
+    /// FNV-1 hash of its text, 32 bits; 0 is none.
+    pub hash: u32,
+    /// `metric`, `filter` or `limited`; empty for all.
+    pub types: Vec<String>,
+}
+
+/// What becomes of an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "complete by nature")]
+pub enum OtlpAction {
+    /// A label of the stream.
+    IndexLabel,
+    /// Structured metadata.
+    StructuredMetadata,
+    /// Nothing.
+    Drop,
+}
+
+/// A rule for attributes of OTLP; the first that matches holds.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "complete by nature")]
+pub struct OtlpRule {
+    /// What becomes of them.
+    pub action: OtlpAction,
+    /// Their names.
+    pub attributes: Vec<String>,
+    /// A pattern of their names.
+    pub pattern: Option<Pattern>,
+}
+
+/// `otlp_config`. Attributes without a rule are structured metadata.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct OtlpRules {
+    /// Resource attributes that become labels, unless `ignore_defaults`.
+    pub index_attributes: Vec<String>,
+    /// Rules for attributes of resources.
+    pub resource: Vec<OtlpRule>,
+    /// Rules for attributes of scopes.
+    pub scope: Vec<OtlpRule>,
+    /// Rules for attributes of log records.
+    pub log: Vec<OtlpRule>,
+    /// Whether `severity_text` is a label.
+    pub severity_text_as_label: bool,
+}
+
+impl Default for OtlpRules {
+    fn default() -> Self {
+        let index_attributes = [
+            "service.name",
+            "service.namespace",
+            "service.instance.id",
+            "deployment.environment",
+            "deployment.environment.name",
+            "cloud.region",
+            "cloud.availability_zone",
+            "k8s.cluster.name",
+            "k8s.namespace.name",
+            "k8s.pod.name",
+            "k8s.container.name",
+            "container.name",
+            "k8s.replicaset.name",
+            "k8s.deployment.name",
+            "k8s.statefulset.name",
+            "k8s.daemonset.name",
+            "k8s.cronjob.name",
+            "k8s.job.name",
+        ];
+        Self {
+            index_attributes: index_attributes.map(str::to_owned).to_vec(),
+            resource: Vec::new(),
+            scope: Vec::new(),
+            log: Vec::new(),
+            severity_text_as_label: false,
+        }
+    }
+}
+
+impl OtlpRules {
+    /// What becomes of an attribute of a resource.
+    pub fn of_resource(&self, name: &str) -> OtlpAction {
+        let indexed = self.index_attributes.iter().any(|attribute| attribute == name);
+        let default = if indexed { OtlpAction::IndexLabel } else { OtlpAction::StructuredMetadata };
+        Self::first(&self.resource, name).unwrap_or(default)
+    }
+
+    /// What becomes of an attribute of a scope; labels are only made of resources and records.
+    pub fn of_scope(&self, name: &str) -> OtlpAction {
+        Self::first(&self.scope, name).unwrap_or(OtlpAction::StructuredMetadata)
+    }
+
+    /// What becomes of an attribute of a record.
+    pub fn of_log(&self, name: &str) -> OtlpAction {
+        Self::first(&self.log, name).unwrap_or(OtlpAction::StructuredMetadata)
+    }
+
+    fn first(rules: &[OtlpRule], name: &str) -> Option<OtlpAction> {
+        let matches = |rule: &&OtlpRule| {
+            rule.attributes.iter().any(|attribute| attribute == name)
+                || rule.pattern.as_ref().is_some_and(|pattern| pattern.is_match(name))
+        };
+        rules.iter().find(matches).map(|rule| rule.action)
     }
 }

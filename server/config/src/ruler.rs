@@ -548,7 +548,7 @@ impl<'a> Part<'a> {
             None => Ok(()),
             Some(entry) => {
                 let path = format!("{}.{}", self.path, entry.key);
-                let at = Node { line: entry.line, value: Value::Null };
+                let at = Node { line: entry.line, value: Value::Null, ..Node::default() };
                 Err(wrong(&at, &path, "is not known or not supported here".to_owned()))
             }
         }

@@ -18,6 +18,8 @@ pub(crate) enum Value {
     Null,
     /// Any scalar, as text.
     Scalar(String),
+    /// A scalar that YAML took for a number or a boolean; only while a file is parsed.
+    Plain(String),
     List(Vec<Node>),
     Map(Vec<Entry>),
 }
@@ -26,6 +28,7 @@ pub(crate) enum Value {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Node {
     pub(crate) line: u64,
+    pub(crate) column: u64,
     pub(crate) value: Value,
 }
 
@@ -43,7 +46,70 @@ impl Node {
         let options = serde_saphyr::options! { with_snippet: false };
         let parsed = serde_saphyr::from_str_with_options::<Option<Spanned<Value>>>(text, options);
         let node = parsed.map_err(|error| ConfigError::Parse(error.to_string()))?;
-        Ok(node.map_or_else(Self::default, Self::from))
+        let mut node = node.map_or_else(Self::default, Self::from);
+        node.restore(&text.lines().collect::<Vec<_>>());
+        Ok(node)
+    }
+
+    /// Gives scalars that YAML takes for numbers and booleans the text they have in the file: a password of `0123` is not
+    /// the number 83.
+    fn restore(&mut self, lines: &[&str]) {
+        match &mut self.value {
+            Value::Plain(parsed) => {
+                let line = usize::try_from(self.line).ok().and_then(|line| lines.get(line.checked_sub(1)?));
+                let raw = line.and_then(|line| plain_at(line, self.column)).unwrap_or_else(|| parsed.clone());
+                self.value = Value::Scalar(raw);
+            }
+            Value::List(items) => items.iter_mut().for_each(|item| item.restore(lines)),
+            Value::Map(entries) => entries.iter_mut().for_each(|entry| entry.node.restore(lines)),
+            Value::Null | Value::Scalar(_) => {}
+        }
+    }
+
+    /// A scalar that is in no file.
+    pub(crate) fn scalar(text: impl Into<String>) -> Self {
+        Self { value: Value::Scalar(text.into()), ..Self::default() }
+    }
+
+    /// The text of a scalar.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The node at a path of keys with dots.
+    pub(crate) fn at(&self, path: &str) -> Option<&Self> {
+        path.split('.').try_fold(self, |node, part| node.get(part))
+    }
+
+    /// The entries of a map; none of anything else.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        match &self.value {
+            Value::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// Lays another tree over this one: maps are merged, anything else is replaced; nothing replaces nothing.
+    pub(crate) fn overlay(&mut self, over: &Self) {
+        let Value::Map(theirs) = &over.value else {
+            if over.value != Value::Null {
+                *self = over.clone();
+            }
+            return;
+        };
+        if !matches!(self.value, Value::Map(_)) {
+            *self = Self { value: Value::Map(Vec::new()), ..over.clone() };
+        }
+        let Value::Map(ours) = &mut self.value else { return };
+        for entry in theirs {
+            match ours.iter_mut().find(|ours| ours.key == entry.key) {
+                Some(ours) => ours.node.overlay(&entry.node),
+                None => ours.push(entry.clone()),
+            }
+        }
     }
 
     /// The child of a map.
@@ -54,6 +120,11 @@ impl Node {
 
     /// Sets what a flag says, making maps on the way.
     pub(crate) fn set(&mut self, path: &str, text: &str) {
+        self.put(path, Self::scalar(text));
+    }
+
+    /// Puts a node in its place, making maps on the way.
+    pub(crate) fn put(&mut self, path: &str, new: Self) {
         let mut node = self;
         for part in path.split('.') {
             if !matches!(node.value, Value::Map(_)) {
@@ -66,13 +137,22 @@ impl Node {
             });
             node = &mut entries[at].node;
         }
-        *node = Self { line: 0, value: Value::Scalar(text.to_owned()) };
+        *node = new;
     }
+}
+
+/// The plain scalar that begins at a column, counted from 1.
+fn plain_at(line: &str, column: u64) -> Option<String> {
+    let start = line.char_indices().nth(usize::try_from(column).ok()?.checked_sub(1)?)?.0;
+    let rest = &line[start..];
+    let end = rest.find([',', ']', '}']).unwrap_or(rest.len()).min(rest.find(" #").unwrap_or(rest.len()));
+    let raw = rest[..end].trim();
+    (!raw.is_empty() && raw.bytes().all(|b| b.is_ascii_graphic() && !b"'\"&*!|>".contains(&b))).then(|| raw.to_owned())
 }
 
 impl From<Spanned<Value>> for Node {
     fn from(spanned: Spanned<Value>) -> Self {
-        Self { line: spanned.referenced.line(), value: spanned.value }
+        Self { line: spanned.defined.line(), column: spanned.defined.column(), value: spanned.value }
     }
 }
 
@@ -92,19 +172,19 @@ impl<'de> Visitor<'de> for Any {
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Scalar(value.to_string()))
+        Ok(Value::Plain(value.to_string()))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Scalar(value.to_string()))
+        Ok(Value::Plain(value.to_string()))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Scalar(value.to_string()))
+        Ok(Value::Plain(value.to_string()))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::Scalar(value.to_string()))
+        Ok(Value::Plain(value.to_string()))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -159,6 +239,17 @@ mod tests {
             Node::parse("a: 1\na: 2\n").expect_err("it is wrong").to_string().starts_with("failed parsing config: ")
         );
         assert!(Node::parse("a: [").is_err());
+    }
+
+    #[test]
+    fn numbers_keep_their_text() {
+        let node =
+            Node::parse("a: 0123\nb: {c: 1e3, d: 0x10}\ne: 4.50 # five\nf: [yes, 1_000]\n").expect("it is right");
+        let text = |path: &str| node.at(path).and_then(Node::text).map(str::to_owned);
+        assert_eq!(text("a").as_deref(), Some("0123"));
+        assert_eq!(text("b.c").as_deref(), Some("1e3"));
+        assert_eq!(text("b.d").as_deref(), Some("0x10"));
+        assert_eq!(text("e").as_deref(), Some("4.50"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use narvi_config::{Config, Flags, TARGETS, expand};
+use narvi_config::{Config, Flags, PageMode, Runtime, TARGETS, expand};
 
 use crate::{
     failure::{Failure, Outcome},
@@ -17,7 +17,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     let flags = Flags::parse(args)?;
     if flags.help {
         println!("Flags, as -name=value or --name=value:");
-        Flags::names().for_each(|name| println!("  -{name}"));
+        Flags::names().iter().for_each(|name| println!("  -{name}"));
         return Ok(());
     }
     if flags.version {
@@ -30,9 +30,16 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     }
     let config = load(&flags)?;
     if flags.print_config {
-        eprintln!("{config:#?}");
+        eprint!("{}", config.page(PageMode::Whole));
+    }
+    if flags.log_config_reversed {
+        config.page(PageMode::Whole).lines().rev().for_each(|line| eprintln!("{line}"));
     }
     check_targets(&config)?;
+    // A wrong file of tenants' limits is fatal at the start, and only there.
+    if !flags.verify_config || config.runtime_files.iter().all(|path| path.exists()) {
+        Runtime::open(&config)?;
+    }
     if flags.verify_config {
         config.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         println!("config is valid");
@@ -42,12 +49,14 @@ pub(crate) fn run(args: &[String]) -> Outcome {
 }
 
 fn load(flags: &Flags) -> Outcome<Config> {
-    let found = || USUAL_PLACES.iter().map(PathBuf::from).find(|path| path.is_file());
-    let Some(path) = flags.config_file.clone().or_else(found) else {
+    let usual: Vec<PathBuf> = USUAL_PLACES.iter().map(PathBuf::from).collect();
+    let places = if flags.config_files.is_empty() { &usual } else { &flags.config_files };
+    let found = places.iter().find(|path| path.is_file());
+    let Some(path) = found.or(flags.config_files.last()) else {
         let places = USUAL_PLACES.join(" nor ");
         return Err(Failure(format!("no configuration: neither -config.file is given nor does {places} exist")));
     };
-    let text = read(&path)?;
+    let text = read(path)?;
     let text = match flags.expand_env {
         true => expand(&text, &|name| std::env::var(name).ok()),
         false => Ok(text),

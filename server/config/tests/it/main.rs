@@ -77,7 +77,7 @@ fn wrong_files_are_refused_with_the_line() {
         ("foo: 1", "failed parsing config: line 1: field foo not found in type loki.ConfigWrapper"),
         ("limits_config:\n  a_b: 1", "failed parsing config: line 2: field a_b not found in type validation.plain"),
         ("a: [", "failed parsing config: "),
-        ("auth_enabled: maybe", "invalid config: line 1: auth_enabled: \"maybe\" is neither true nor false"),
+        ("auth_enabled: maybe", "failed parsing config: line 1: auth_enabled: \"maybe\" is neither true nor false"),
         ("server:\n  http_listen_port: 99999", "line 2: server.http_listen_port: \"99999\" is not a port"),
         ("limits_config:\n  query_timeout: 5 minutes", "is not a duration; write for example 30s"),
         ("limits_config:\n  max_line_size: [1]", "must be a single value"),
