@@ -21,7 +21,15 @@ impl Db {
     /// # Errors
     /// [`ErrorKind::Query`]: the query is wrong, or a metric query.
     pub fn tail(&self, tenant: &Tenant, text: &str) -> Result<Tail> {
-        let expr = logql::parse(text)?;
+        self.tail_expr(tenant, logql::parse(text)?, false)
+    }
+
+    /// As [`Db::tail`], for a query that was parsed already. `categorize` keeps structured metadata and parsed labels apart
+    /// from the labels of the stream.
+    ///
+    /// # Errors
+    /// As for [`Db::tail`].
+    pub fn tail_expr(&self, tenant: &Tenant, expr: Expr, categorize: bool) -> Result<Tail> {
         let Expr::Log(log) = &expr else {
             return Err(Error::new(ErrorKind::Query, "a metric query cannot be followed; only lines can"));
         };
@@ -29,6 +37,7 @@ impl Db {
         let mut params = Params::range(i64::MIN, i64::MAX, 0);
         params.limit = None;
         params.direction = Direction::Forward;
+        params.categorize = categorize;
         let query = Query::new(expr, params);
         query.plan()?;
         Ok(Tail { subscription: self.subscribe(tenant, selector), query })
@@ -75,8 +84,8 @@ impl Tail {
         Ok(rows)
     }
 
-    /// Takes the list of the lines dropped since the last call, and how many there were in all: the list ends after a
-    /// thousand.
+    /// Takes the list of the lines dropped since the last call, and how many there were in all: the list ends after
+    /// fifty thousand. They are lines of the selected streams, whether or not they would have passed the stages.
     pub fn take_dropped(&self) -> (Vec<Dropped>, u64) {
         self.subscription.take_dropped()
     }

@@ -70,8 +70,8 @@ struct Waiting {
 
 /// Bytes of lines that may wait for one reader.
 const MAX_WAITING_BYTES: usize = 16 << 20;
-/// Dropped lines that are listed one by one; the rest is only counted.
-const MAX_LISTED: usize = 1000;
+/// Dropped lines that are listed one by one, of some 24 bytes each; the rest is only counted.
+const MAX_LISTED: usize = 50_000;
 
 impl Subscription {
     /// Waits for the next batch, in the order of pushes. Nothing when none came in time, or the database was closed and all
@@ -105,8 +105,8 @@ impl Subscription {
         self.recv_timeout(Duration::ZERO)
     }
 
-    /// Takes the list of the lines dropped since the last call, and how many there were in all: the list ends after a
-    /// thousand.
+    /// Takes the list of the lines dropped since the last call, and how many there were in all: the list ends after
+    /// fifty thousand.
     pub fn take_dropped(&self) -> (Vec<Dropped>, u64) {
         let mut waiting = self.queue.waiting.lock();
         (std::mem::take(&mut waiting.dropped), std::mem::take(&mut waiting.dropped_count))

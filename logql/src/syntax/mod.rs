@@ -25,7 +25,7 @@ use crate::{Error, ast::Expr};
 pub use self::caret::caret;
 pub use self::check::require_matcher;
 pub use self::jsonpath::{JsonPath, JsonSegment};
-pub use self::labels::parse_labels;
+pub use self::labels::{parse_label_pairs, parse_labels};
 pub use self::pattern::{PatternExpr, PatternPart};
 pub use self::pretty::pretty;
 

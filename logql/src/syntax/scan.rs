@@ -53,14 +53,6 @@ pub(super) fn quoted(text: &str) -> Result<usize, &'static str> {
     escaped_until('"', text)
 }
 
-/// Length of the `'...'` literal the text begins with, which only the labels of a push may have.
-///
-/// # Errors
-/// As [`quoted`].
-pub(super) fn single_quoted(text: &str) -> Result<usize, &'static str> {
-    escaped_until('\'', text)
-}
-
 /// Length of the `'.'` literal the text begins with: no string of LogQL, but Go scans it as one piece.
 ///
 /// # Errors

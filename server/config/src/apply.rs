@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeSet, path::PathBuf, time::Duration};
 use narvi::{Compression, WalSync};
 
 use crate::{
-    Config, ConfigError, TlsConfig, apply_limits, derive, parse_bytes, parse_duration, ruler,
+    Config, ConfigError, TlsConfig, apply_limits, derive, endpoints, parse_bytes, parse_duration, ruler,
     schema::{self, place},
     storage,
     tree::{Node, Value},
@@ -167,6 +167,7 @@ pub(crate) fn apply(root: &mut Node, mut config: Config) -> Result<Config, Confi
     http(&reader, &mut config)?;
     queries(&reader, &mut config)?;
     ingester(&reader, &mut config)?;
+    endpoints::apply(&reader, &mut config.endpoints)?;
     ruler::apply(&reader, &mut config.ruler)?;
     apply_limits::apply(&reader, "limits_config", &mut config.limits)?;
     reader.words(

@@ -154,6 +154,7 @@ impl<'b> Section<'_, 'b> {
 
     fn queries(&self, limits: &mut Limits) -> Result<(), ConfigError> {
         self.count("max_query_series", &mut limits.max_query_series)?;
+        self.count("max_concurrent_tail_requests", &mut limits.max_concurrent_tail_requests)?;
         self.count("max_entries_limit_per_query", &mut limits.max_entries_limit_per_query)?;
         self.duration("max_query_length", &mut limits.max_query_length)?;
         self.duration("max_query_range", &mut limits.max_query_range)?;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use narvi::Settings;
 
-use crate::{ConfigError, Flags, Limits, RulerConfig, StoreConfig, apply, page, schema, tree::Node};
+use crate::{ConfigError, Endpoints, Flags, Limits, RulerConfig, StoreConfig, apply, page, schema, tree::Node};
 
 /// What `-target` may name, for `-list-targets`.
 pub const TARGETS: [&str; 12] = [
@@ -62,6 +62,8 @@ pub struct Config {
     pub waiting_queries: Option<usize>,
     /// Largest push body as received, in bytes.
     pub max_push_bytes: Option<usize>,
+    /// Single endpoints.
+    pub endpoints: Endpoints,
     /// The ruler.
     pub ruler: RulerConfig,
     /// Largest push body when decompressed, in bytes.
@@ -199,6 +201,7 @@ impl Default for Config {
             concurrent_queries: None,
             waiting_queries: None,
             max_push_bytes: None,
+            endpoints: Endpoints::default(),
             ruler: RulerConfig::default(),
             max_decompressed_bytes: None,
             max_form_bytes: None,

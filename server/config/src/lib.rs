@@ -10,6 +10,7 @@ mod apply;
 mod apply_limits;
 mod config;
 mod derive;
+mod endpoints;
 mod envsubst;
 mod error;
 mod flags;
@@ -24,6 +25,7 @@ mod tree;
 mod units;
 
 pub use crate::config::{Config, HttpConfig, PageMode, TARGETS, TlsConfig};
+pub use crate::endpoints::Endpoints;
 pub use crate::envsubst::expand;
 pub use crate::error::ConfigError;
 pub use crate::flags::Flags;

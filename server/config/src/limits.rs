@@ -80,6 +80,8 @@ pub struct Limits {
     pub blocked_queries: Vec<BlockedQuery>,
     /// Most series in an answer; 0 is no limit.
     pub max_query_series: usize,
+    /// Most tails at once; 0 is no limit.
+    pub max_concurrent_tail_requests: usize,
     /// Most lines in an answer; 0 is no limit.
     pub max_entries_limit_per_query: usize,
     /// Longest time range of a query; zero is no limit.
@@ -124,6 +126,7 @@ impl Default for Limits {
             max_query_length: Duration::ZERO,
             query_timeout: Duration::from_secs(300),
             max_query_series: 0,
+            max_concurrent_tail_requests: 1000,
             max_entries_limit_per_query: 100_000,
             ..Self::loki()
         }
@@ -182,6 +185,7 @@ impl Limits {
             minimum_labels_number: 0,
             blocked_queries: Vec::new(),
             max_query_series: 500,
+            max_concurrent_tail_requests: 10,
             max_entries_limit_per_query: 5000,
             max_query_length: Duration::from_secs(721 * 3600),
             max_query_range: Duration::ZERO,

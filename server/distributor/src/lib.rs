@@ -12,6 +12,5 @@ mod prepare;
 mod service_name;
 mod window;
 
-pub use crate::labels::{LabelsError, parse_labels};
 pub use crate::level::Level;
 pub use crate::prepare::{Discard, DiscardReason, Distributor, Prepared, RawStream, StreamPart};

@@ -1,6 +1,7 @@
 //! What the handlers of one server share, and how they reach the store.
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -10,14 +11,20 @@ use std::{
 
 use axum::http::StatusCode;
 use narvi::{
-    Db, Timestamp,
+    Db, Tenant, Timestamp,
     logql::{Budget, BudgetLimits},
 };
 use narvi_config::Limits;
 use narvi_distributor::Distributor;
-use tokio::sync::Semaphore;
+use narvi_patterns::PatternStore;
+use tokio::sync::{Semaphore, watch};
 
-use crate::{error::ApiError, metrics::Metrics};
+use crate::{
+    error::ApiError,
+    host::{Host, NoHost},
+    metrics::Metrics,
+    tail::Tails,
+};
 
 /// How a server behaves. Plain data.
 #[derive(Clone, Debug)]
@@ -39,6 +46,24 @@ pub struct HttpSettings {
     pub waiting_queries: usize,
     /// Memory that one query may hold, in bytes.
     pub query_memory_bytes: u64,
+    /// Whether `a|b` in the header of the tenant asks several tenants at once.
+    pub multi_tenant_queries: bool,
+    /// Whether a request may tighten its limits by the header `X-Loki-Query-Limits`.
+    pub per_request_limits: bool,
+    /// Whether answers to queries are compressed for clients that accept it.
+    pub compress_responses: bool,
+    /// How long a tail may live.
+    pub tail_max_duration: Duration,
+    /// Whether patterns are mined from what is pushed.
+    pub patterns: bool,
+    /// The file that says that everything is to be flushed at the next shutdown.
+    pub shutdown_marker: Option<PathBuf>,
+    /// What the pages of rings call this process.
+    pub instance_id: String,
+    /// Where the pages of rings say that it is.
+    pub instance_address: String,
+    /// The process around the server.
+    pub host: Arc<dyn Host>,
 }
 
 impl Default for HttpSettings {
@@ -52,6 +77,15 @@ impl Default for HttpSettings {
             concurrent_queries: 4,
             waiting_queries: 2048,
             query_memory_bytes: 1 << 30,
+            multi_tenant_queries: false,
+            per_request_limits: false,
+            compress_responses: false,
+            tail_max_duration: Duration::from_secs(3600),
+            patterns: false,
+            shutdown_marker: None,
+            instance_id: "narvi".to_owned(),
+            instance_address: "127.0.0.1".to_owned(),
+            host: Arc::new(NoHost),
         }
     }
 }
@@ -63,9 +97,13 @@ pub struct App {
     pub(crate) settings: HttpSettings,
     pub(crate) distributor: Distributor,
     pub(crate) metrics: Metrics,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) patterns: Option<PatternStore>,
+    pub(crate) tails: Tails,
     running: Semaphore,
     waiting: AtomicUsize,
     ready: AtomicBool,
+    stopping: watch::Sender<bool>,
     started: Instant,
 }
 
@@ -75,12 +113,16 @@ impl App {
         let running = Semaphore::new(settings.concurrent_queries.max(1));
         Arc::new(Self {
             db,
+            limits: Arc::new(settings.limits.clone()),
+            patterns: settings.patterns.then(PatternStore::default),
+            tails: Tails::default(),
             settings,
             distributor: Distributor::new(),
             metrics: Metrics::new(),
             running,
             waiting: AtomicUsize::new(0),
             ready: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
             started: Instant::now(),
         })
     }
@@ -94,6 +136,21 @@ impl App {
         self.ready.load(Ordering::Relaxed)
     }
 
+    /// Ends what would otherwise live as long as its client wants: tails. Gives whether it was the first call.
+    pub fn stop(&self) -> bool {
+        self.set_ready(false);
+        !self.stopping.send_replace(true)
+    }
+
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// The limits of a tenant; of several, those of the first.
+    pub(crate) fn limits_of(&self, _tenants: &[Tenant]) -> Arc<Limits> {
+        self.limits.clone()
+    }
+
     pub(crate) fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
@@ -103,8 +160,7 @@ impl App {
     }
 
     /// A budget with the limits of a query.
-    pub(crate) fn budget(&self) -> Budget {
-        let limits = &self.settings.limits;
+    pub(crate) fn budget(&self, limits: &Limits) -> Budget {
         let mut budget = BudgetLimits::default();
         budget.memory_bytes = Some(self.settings.query_memory_bytes);
         budget.series = (limits.max_query_series > 0).then_some(limits.max_query_series);

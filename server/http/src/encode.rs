@@ -83,7 +83,8 @@ fn data(out: &mut Vec<u8>, data: &Data, categorize: bool) -> usize {
     }
 }
 
-fn value(out: &mut Vec<u8>, entry: &ResultEntry, categorize: bool) {
+/// A line: time, text and, if asked for, the categories of its labels.
+pub(crate) fn value(out: &mut Vec<u8>, entry: &ResultEntry, categorize: bool) {
     put(out, format_args!("[\"{}\",", entry.ts));
     string(out, &entry.line, true);
     if categorize {
@@ -102,7 +103,8 @@ fn value(out: &mut Vec<u8>, entry: &ResultEntry, categorize: bool) {
     out.push(b']');
 }
 
-fn point(out: &mut Vec<u8>, time_ms: i64, value: f64) {
+/// A point: seconds and the value as text.
+pub(crate) fn point(out: &mut Vec<u8>, time_ms: i64, value: f64) {
     let (sign, ms) = (if time_ms < 0 { "-" } else { "" }, time_ms.unsigned_abs());
     put(out, format_args!("[{sign}{}", ms / 1000));
     match ms % 1000 {
@@ -127,6 +129,44 @@ impl std::fmt::Display for Float {
             n => write!(f, "{n}"),
         }
     }
+}
+
+/// The statistics of an answer that needed no query.
+pub(crate) fn no_stats(out: &mut Vec<u8>) {
+    stats(out, &Answer::default(), 0, Timing::default());
+}
+
+/// The answer of `/api/prom/query`.
+pub(crate) fn legacy_answer(answer: &Answer) -> Vec<u8> {
+    let mut out = b"{\"streams\":".to_vec();
+    let streams = match &answer.data {
+        Data::Streams(streams) => streams.as_slice(),
+        _ => &[],
+    };
+    list(&mut out, streams, |out, stream| {
+        out.extend_from_slice(b"{\"labels\":");
+        string(out, stream.labels.to_string().as_bytes(), true);
+        out.extend_from_slice(b",\"entries\":");
+        list(out, &stream.entries, |out, entry| legacy_entry(out, entry.ts, &entry.line));
+        out.push(b'}');
+    });
+    out.extend_from_slice(b",\"stats\":");
+    let entries = streams.iter().map(|stream| stream.entries.len()).sum();
+    stats(&mut out, answer, entries, Timing::default());
+    out.push(b'}');
+    out
+}
+
+/// A line as the old API has it.
+pub(crate) fn legacy_entry(out: &mut Vec<u8>, ts: i64, line: &[u8]) {
+    put(out, format_args!("{{\"ts\":\"{}\",\"line\":", rfc3339(ts)));
+    string(out, line, true);
+    out.push(b'}');
+}
+
+/// Go's RFC 3339 with as many digits as needed.
+pub(crate) fn rfc3339(ns: i64) -> String {
+    jiff::Timestamp::from_nanosecond(i128::from(ns)).map_or_else(|_| ns.to_string(), |time| time.to_string())
 }
 
 /// Labels as an object.

@@ -4,13 +4,19 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod compress;
 mod encode;
 mod error;
+mod federation;
+mod fields;
 mod handlers;
+mod host;
 mod metrics;
 mod params;
 pub mod push;
 mod routes;
+mod tail;
 mod tenant;
 
 pub use crate::app::{App, HttpSettings};
+pub use crate::host::Host;

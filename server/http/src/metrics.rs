@@ -51,7 +51,19 @@ pub(crate) struct Metrics {
     discarded_bytes: Family<Discarded, Counter>,
     queries: QuerySeconds,
     panics: Counter,
+    pub(crate) tails: TailMetrics,
     gauges: Gauges,
+}
+
+/// What those who follow logs get.
+#[derive(Debug, Default)]
+pub(crate) struct TailMetrics {
+    /// How many there are.
+    pub(crate) active: Gauge,
+    /// The streams that they were given lines of.
+    pub(crate) streams: Gauge,
+    /// Bytes of lines that they were given.
+    pub(crate) bytes: Counter,
 }
 
 /// What the store holds, set when the metrics are asked for.
@@ -86,6 +98,7 @@ impl Metrics {
             discarded_bytes: Family::default(),
             queries: Family::new_with_constructor(histogram as fn() -> Histogram),
             panics: Counter::default(),
+            tails: TailMetrics::default(),
             gauges: Gauges::default(),
         };
         metrics.register();
@@ -113,6 +126,9 @@ impl Metrics {
         add.register("loki_ingester_memory_streams", "Streams in memory", self.gauges.memory_streams.clone());
         add.register("loki_ingester_memory_bytes", "Bytes in memory, not flushed", self.gauges.memory_bytes.clone());
         add.register("logql_query_duration_seconds", "Seconds that LogQL queries took", self.queries.clone());
+        add.register("loki_querier_tail_active", "Number of active tailers", self.tails.active.clone());
+        add.register("loki_querier_tail_active_streams", "Streams being tailed", self.tails.streams.clone());
+        add.register("loki_querier_tail_bytes", "Bytes of lines tailed", self.tails.bytes.clone());
         add.register("process_cpu_seconds", "User and system CPU seconds spent", self.gauges.process_cpu.clone());
         add.register("process_resident_memory_bytes", "Resident memory", self.gauges.process_memory.clone());
         let version = env!("CARGO_PKG_VERSION");
@@ -121,12 +137,12 @@ impl Metrics {
     }
 
     /// Counts a request. `route` is the path with `_` for `/`.
-    pub(crate) fn request(&self, method: &str, route: &str, status: u16, seconds: f64) {
+    pub(crate) fn request(&self, method: &str, route: &str, status: u16, is_socket: bool, seconds: f64) {
         let labels = Request {
             method: method.to_owned(),
             route: route.to_owned(),
             status_code: status.to_string(),
-            ws: "false".to_owned(),
+            ws: is_socket.to_string(),
         };
         self.requests.get_or_create(&labels).observe(seconds);
     }
@@ -187,7 +203,7 @@ mod tests {
     #[test]
     fn names_are_lokis() {
         let metrics = Metrics::new();
-        metrics.request("GET", "loki_api_v1_query_range", 200, 0.01);
+        metrics.request("GET", "loki_api_v1_query_range", 200, false, 0.01);
         metrics.pushed("acme", &narvi_distributor::Prepared::default());
         let text = metrics.text(StoreFigures { memory_streams: 3, memory_bytes: 5 });
         for line in [

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use narvi::{Direction, Timestamp};
+use narvi::{Direction, Timestamp, logql::value};
 
 use crate::error::ApiError;
 
@@ -48,9 +48,8 @@ impl Form {
         let end = self.time("end", now)?;
         let since = match self.get("since") {
             "" => 3600 * SECOND,
-            text => prometheus_duration(text).ok_or_else(|| {
-                ApiError::bad(format!("could not parse 'since' parameter: not a valid duration string: \"{text}\""))
-            })?,
+            text => prometheus_duration(text)
+                .map_err(|error| ApiError::bad(format!("could not parse 'since' parameter: {error}")))?,
         };
         let start = self.time("start", end.min(now).saturating_sub(since))?;
         Ok((start, end))
@@ -75,6 +74,36 @@ impl Form {
         match number as u32 {
             limit if limit > 0 && number > 0 => Ok(limit as usize),
             _ => Err(ApiError::bad("limit must be a positive value")),
+        }
+    }
+
+    /// A whole number.
+    pub(crate) fn integer(&self, name: &str, default: i64) -> Result<i64, ApiError> {
+        match self.get(name) {
+            "" => Ok(default),
+            text => parse_int(text).map_err(|e| ApiError::bad(e.replace("ParseInt", "Atoi"))),
+        }
+    }
+
+    /// The most lines, fields or series where none means a default of the endpoint.
+    pub(crate) fn count(&self, name: &str, default: usize) -> Result<usize, ApiError> {
+        let number = match self.get(name) {
+            "" => return Ok(default),
+            text => parse_int(text).map_err(|e| ApiError::bad(e.replace("ParseInt", "Atoi")))?,
+        };
+        match u32::try_from(number) {
+            Ok(0) => Ok(default),
+            Ok(number) => Ok(number as usize),
+            Err(_) => Err(ApiError::bad("limit must be a positive value")),
+        }
+    }
+
+    /// Bytes: a number, or a number with a unit; 0 if it is missing.
+    pub(crate) fn bytes(&self, name: &str) -> Result<u64, ApiError> {
+        match self.get(name) {
+            "" => Ok(0),
+            text => value::parse_bytes(text.as_bytes())
+                .map_err(|_| ApiError::bad(format!("cannot parse {text:?} to a valid number of bytes"))),
         }
     }
 
@@ -158,92 +187,32 @@ fn parse_int(text: &str) -> Result<i64, String> {
 
 /// Seconds as a float, or a Prometheus duration; nanoseconds.
 pub(crate) fn duration(text: &str) -> Result<i64, ApiError> {
-    if let Ok(seconds) = text.parse::<f64>() {
+    if let Ok(seconds) = value::parse_float(text.as_bytes()) {
         let ns = seconds * SECOND as f64;
         if ns > i64::MAX as f64 || ns < i64::MIN as f64 {
             return Err(ApiError::bad(format!("cannot parse {text:?} to a valid duration. It overflows int64")));
         }
         return Ok(ns as i64);
     }
-    prometheus_duration(text).ok_or_else(|| ApiError::bad(format!("cannot parse {text:?} to a valid duration")))
+    prometheus_duration(text).map_err(|_| ApiError::bad(format!("cannot parse {text:?} to a valid duration")))
 }
 
-/// `1y2w3d4h5m6s7ms`: whole numbers, units in that order, each at most once; `0` alone is fine.
-pub(crate) fn prometheus_duration(text: &str) -> Option<i64> {
-    const UNITS: [(&str, i64); 7] = [
-        ("y", 365 * 86_400_000),
-        ("w", 7 * 86_400_000),
-        ("d", 86_400_000),
-        ("h", 3_600_000),
-        ("m", 60_000),
-        ("s", 1_000),
-        ("ms", 1),
-    ];
-    if text == "0" {
-        return Some(0);
-    }
-    let (mut rest, mut total, mut units) = (text, 0i64, &UNITS[..]);
-    while !rest.is_empty() {
-        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
-        let number: i64 = rest.get(..digits)?.parse().ok()?;
-        rest = rest.get(digits..)?;
-        let letters = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
-        let at = units.iter().position(|(unit, _)| *unit == &rest[..letters])?;
-        total = total.checked_add(number.checked_mul(units[at].1)?.checked_mul(1_000_000)?)?;
-        units = &units[at + 1..];
-        rest = rest.get(letters..)?;
-    }
-    (!text.is_empty()).then_some(total)
+/// `1y2w3d4h5m6s7ms`; nanoseconds.
+pub(crate) fn prometheus_duration(text: &str) -> Result<i64, value::DurationError> {
+    value::parse_prometheus_duration(text.as_bytes())
 }
 
-/// Go's `time.Duration.String` for whole milliseconds and more.
+/// Go's `time.Duration.String`.
 pub(crate) fn go_duration(ns: i64) -> String {
-    let (sign, ns) = if ns < 0 { ("-", ns.unsigned_abs()) } else { ("", ns.unsigned_abs()) };
-    let second = SECOND as u64;
-    let trim = |number: String| number.trim_end_matches('0').trim_end_matches('.').to_owned();
-    match ns {
-        0 => "0s".into(),
-        1..1_000 => format!("{sign}{ns}ns"),
-        1_000..1_000_000 => format!("{sign}{}\u{b5}s", trim(format!("{:.3}", ns as f64 / 1e3))),
-        1_000_000..1_000_000_000 => format!("{sign}{}ms", trim(format!("{:.6}", ns as f64 / 1e6))),
-        _ => {
-            let (hours, minutes) = (ns / second / 3600, ns / second / 60 % 60);
-            let rest = ns % (60 * second);
-            let seconds = match rest % second {
-                0 => (rest / second).to_string(),
-                fraction => trim(format!("{}.{fraction:09}", rest / second)),
-            };
-            match (hours, minutes) {
-                (0, 0) => format!("{sign}{seconds}s"),
-                (0, minutes) => format!("{sign}{minutes}m{seconds}s"),
-                (hours, minutes) => format!("{sign}{hours}h{minutes}m{seconds}s"),
-            }
-        }
-    }
+    let mut out = String::new();
+    value::write_go_duration(&mut out, ns);
+    out
 }
 
 /// Prometheus' form of a duration: `30d1h`.
 pub(crate) fn print_prometheus_duration(duration: Duration) -> String {
-    let mut ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    if ms == 0 {
-        return "0s".into();
-    }
     let mut out = String::new();
-    // Years and weeks only where they divide the whole.
-    for (unit, of, exact) in [
-        ("y", 365 * 86_400_000, true),
-        ("w", 7 * 86_400_000, true),
-        ("d", 86_400_000, false),
-        ("h", 3_600_000, false),
-        ("m", 60_000, false),
-        ("s", 1000, false),
-        ("ms", 1, false),
-    ] {
-        if ms >= of && (!exact || ms % of == 0) {
-            out.push_str(&format!("{}{unit}", ms / of));
-            ms %= of;
-        }
-    }
+    value::write_prometheus_duration(&mut out, i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX));
     out
 }
 
@@ -278,10 +247,10 @@ mod tests {
 
     #[test]
     fn durations_are_read_and_printed() {
-        assert_eq!(prometheus_duration("1d"), Some(86_400_000_000_000));
-        assert_eq!(prometheus_duration("1h30m"), Some(5_400_000_000_000));
+        assert_eq!(prometheus_duration("1d"), Ok(86_400_000_000_000));
+        assert_eq!(prometheus_duration("1h30m"), Ok(5_400_000_000_000));
         for bad in ["", "-5m", "abc", "1.5h", "5", "1m1h", "1m1m"] {
-            assert_eq!(prometheus_duration(bad), None, "{bad}");
+            assert!(prometheus_duration(bad).is_err(), "{bad}");
         }
         assert_eq!(go_duration(1_789_862_410_000_000_000), "497184h0m10s");
         assert_eq!(go_duration(5_357_170_277_000_000), "1488h6m10.277s");

@@ -8,41 +8,90 @@ use axum::{
     http::{StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{any, get, post},
 };
 
-use crate::{App, handlers};
+use crate::{App, compress, handlers};
 
 impl App {
     /// All routes of a single process.
     pub fn router(self: &Arc<Self>) -> Router {
-        let query = || get(handlers::query_range).post(handlers::query_range);
-        let labels = || get(handlers::labels).post(handlers::labels);
-        let values = || get(handlers::label_values).post(handlers::label_values);
-        let series = || get(handlers::series).post(handlers::series);
-        Router::new()
+        self.queries()
+            .layer(middleware::from_fn_with_state(self.clone(), compress::compress))
+            .merge(Self::status_pages())
             .route("/loki/api/v1/push", post(handlers::push))
             .route("/api/prom/push", post(handlers::push_legacy))
             .route("/otlp/v1/logs", post(handlers::push_otlp))
-            .route("/loki/api/v1/query_range", query())
-            .route("/loki/api/v1/query", get(handlers::query).post(handlers::query))
-            .route("/loki/api/v1/labels", labels())
-            .route("/loki/api/v1/label", labels())
-            .route("/loki/api/v1/label/{name}/values", values())
-            .route("/loki/api/v1/series", series())
-            .route("/api/prom/series", series())
-            .route("/loki/api/v1/index/stats", get(handlers::stats).post(handlers::stats))
-            .route("/loki/api/v1/format_query", get(handlers::format_query).post(handlers::format_query))
-            .route("/loki/api/v1/status/buildinfo", get(handlers::build_info))
-            .route("/flush", get(handlers::flush).post(handlers::flush))
-            .route("/ready", get(handlers::ready))
-            .route("/metrics", get(handlers::metrics))
+            .route("/loki/api/v1/tail", get(handlers::tail))
+            .route("/api/prom/tail", get(handlers::tail_legacy))
             .fallback(not_found)
             .layer(DefaultBodyLimit::disable())
             .layer(middleware::from_fn_with_state(self.clone(), observe))
             .with_state(self.clone())
     }
+
+    /// What Loki's query-frontend answers.
+    fn queries(&self) -> Router<Arc<Self>> {
+        let label_names = || get(handlers::labels).post(handlers::labels);
+        let label_legacy = || get(handlers::label_legacy).post(handlers::label_legacy);
+        let series = || get(handlers::series).post(handlers::series);
+        let field_values = get(handlers::detected_field_values).post(handlers::detected_field_values);
+        Router::new()
+            .route("/loki/api/v1/query_range", get(handlers::query_range).post(handlers::query_range))
+            .route("/loki/api/v1/query", get(handlers::query).post(handlers::query))
+            .route("/loki/api/v1/labels", label_names())
+            .route("/loki/api/v1/label", label_names())
+            .route("/loki/api/v1/label/{name}/values", get(handlers::label_values).post(handlers::label_values))
+            .route("/loki/api/v1/series", series())
+            .route("/loki/api/v1/index/stats", get(handlers::stats).post(handlers::stats))
+            .route("/loki/api/v1/index/shards", get(handlers::shards).post(handlers::shards))
+            .route("/loki/api/v1/index/volume", get(handlers::volume).post(handlers::volume))
+            .route("/loki/api/v1/index/volume_range", get(handlers::volume_range).post(handlers::volume_range))
+            .route("/loki/api/v1/patterns", get(handlers::patterns).post(handlers::patterns))
+            .route("/loki/api/v1/detected_labels", get(handlers::detected_labels).post(handlers::detected_labels))
+            .route("/loki/api/v1/detected_fields", get(handlers::detected_fields).post(handlers::detected_fields))
+            .route("/loki/api/v1/detected_field/{name}/values", field_values)
+            .route("/api/prom/query", get(handlers::query_legacy).post(handlers::query_legacy))
+            .route("/api/prom/label", label_legacy())
+            .route("/api/prom/label/{name}/values", label_legacy())
+            .route("/api/prom/series", series())
+    }
+
+    /// What a process says of itself, and what it can be told.
+    fn status_pages() -> Router<Arc<Self>> {
+        let prepare = get(handlers::prepare_shutdown).post(handlers::prepare_shutdown);
+        let mut pages = Router::new()
+            .route("/loki/api/v1/format_query", get(handlers::format_query).post(handlers::format_query))
+            .route("/loki/api/v1/status/buildinfo", get(handlers::build_info))
+            .route("/loki/api/v1/drilldown-limits", get(handlers::drilldown_limits))
+            .route("/config/tenant/v1/limits", get(handlers::tenant_limits))
+            .route("/flush", get(handlers::flush).post(handlers::flush))
+            .route("/ingester/shutdown", get(handlers::shutdown).post(handlers::shutdown))
+            .route("/ingester/prepare_shutdown", prepare.delete(handlers::prepare_shutdown))
+            .route("/log_level", get(handlers::log_level).post(handlers::set_log_level))
+            .route("/services", get(handlers::services))
+            .route("/memberlist", any(handlers::memberlist))
+            .route("/analytics", get(handlers::analytics).post(handlers::analytics))
+            .route("/ready", get(handlers::ready))
+            .route("/metrics", get(handlers::metrics));
+        for path in RINGS {
+            pages = pages.route(path, get(handlers::ring).post(handlers::ring));
+        }
+        pages
+    }
 }
+
+/// The pages of rings; all show the same one.
+const RINGS: [&str; 8] = [
+    "/ring",
+    "/distributor/ring",
+    "/ruler/ring",
+    "/compactor/ring",
+    "/indexgateway/ring",
+    "/scheduler/ring",
+    "/pattern/ring",
+    "/ui/ring",
+];
 
 /// Go's answer to an unknown path.
 async fn not_found() -> Response {
@@ -57,8 +106,9 @@ async fn observe(State(app): State<Arc<App>>, path: Option<MatchedPath>, request
     let route = path.map_or_else(|| "other".to_owned(), |path| route_label(path.as_str()));
     let response = next.run(request).await;
     let seconds = started.elapsed().as_secs_f64();
-    app.metrics.request(&method, &route, response.status().as_u16(), seconds);
-    tracing::debug!(method, route, status = response.status().as_u16(), seconds, "request");
+    let status = response.status();
+    app.metrics.request(&method, &route, status.as_u16(), status == StatusCode::SWITCHING_PROTOCOLS, seconds);
+    tracing::debug!(method, route, status = status.as_u16(), seconds, "request");
     response
 }
 

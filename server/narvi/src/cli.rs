@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Ingest(IngestArgs),
     /// Ask a LogQL question.
     Query(QueryArgs),
+    /// Follow a query: print lines as they arrive at a server.
+    Tail(TailArgs),
     /// List label names, or the values of one label.
     Labels(LabelsArgs),
     /// List the streams that selectors select.
@@ -119,6 +121,26 @@ pub(crate) struct QueryArgs {
     #[arg(long)]
     pub(crate) step: Option<String>,
     /// How answers are printed.
+    #[arg(long, short, value_enum, default_value_t = Output::Default)]
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TailArgs {
+    /// The query, for example '{app="api"} |= "error"'.
+    pub(crate) query: String,
+    #[command(flatten)]
+    pub(crate) place: WhereArgs,
+    /// How far back lines are printed first, for example 5m or 2h; 2026-01-02T03:04:05Z for a time.
+    #[arg(long, alias = "since", default_value = "1h")]
+    pub(crate) from: String,
+    /// The most lines printed first.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) limit: usize,
+    /// Seconds that a server holds lines back to put late ones in order, at most 5.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) delay_for: u32,
+    /// How lines are printed.
     #[arg(long, short, value_enum, default_value_t = Output::Default)]
     pub(crate) output: Output,
 }

@@ -31,6 +31,16 @@ impl Client {
         Ok(Self { agent: config.into(), base, tenant: tenant.to_owned() })
     }
 
+    /// Host and port, and what all paths begin with.
+    pub(crate) fn socket(&self) -> (&str, &str) {
+        let rest = self.base.strip_prefix("http://").unwrap_or(&self.base);
+        rest.find('/').map_or((rest, ""), |at| rest.split_at(at))
+    }
+
+    pub(crate) fn tenant(&self) -> &str {
+        &self.tenant
+    }
+
     /// Asks a question and gives the JSON answer.
     pub(crate) fn get(&self, path: &str, params: &[(&str, String)]) -> Outcome<Value> {
         let url = format!("{}{path}", self.base);

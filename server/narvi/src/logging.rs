@@ -1,27 +1,53 @@
-//! The server's own log: one logfmt line per event, to stderr.
+//! The server's own log: one logfmt line per event, to stderr. Its level can be changed while it runs.
 
-use std::{fmt, io::IsTerminal, time::SystemTime};
+use std::{fmt, io::IsTerminal, sync::OnceLock, time::SystemTime};
 
 use tracing::{Event, Level, Subscriber, field::Visit};
 use tracing_subscriber::{
     filter::LevelFilter,
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    layer::SubscriberExt,
     registry::LookupSpan,
+    reload::{self, Handle},
+    util::SubscriberInitExt,
 };
+
+/// Changes the level of the log of this process.
+static LEVEL: OnceLock<Handle<LevelFilter, tracing_subscriber::Registry>> = OnceLock::new();
 
 /// Starts the log. A second call changes nothing.
 pub(crate) fn start(level: &str) {
-    let level = match level {
+    let (filter, handle) = reload::Layer::new(filter(level));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).event_format(Logfmt { colour });
+    if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
+        let _ = LEVEL.set(handle);
+    }
+}
+
+fn filter(level: &str) -> LevelFilter {
+    match level {
         "error" => LevelFilter::ERROR,
         "warn" => LevelFilter::WARN,
         "debug" => LevelFilter::DEBUG,
         "trace" => LevelFilter::TRACE,
         _ => LevelFilter::INFO,
-    };
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let log =
-        tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).event_format(Logfmt { colour });
-    let _ = log.try_init();
+    }
+}
+
+/// Changes the level; `false` if the log was not started here.
+pub(crate) fn set_level(level: &str) -> bool {
+    LEVEL.get().is_some_and(|handle| handle.reload(filter(level)).is_ok())
+}
+
+/// The level at present.
+pub(crate) fn level() -> &'static str {
+    match LEVEL.get().and_then(Handle::clone_current) {
+        Some(LevelFilter::ERROR) => "error",
+        Some(LevelFilter::WARN) => "warn",
+        Some(LevelFilter::DEBUG | LevelFilter::TRACE) => "debug",
+        _ => "info",
+    }
 }
 
 /// `ts=2026-01-02T03:04:05.678901Z level=info msg="a text" name=value`.

@@ -13,6 +13,7 @@ mod place;
 mod query;
 mod serve;
 mod streams;
+mod tail;
 mod times;
 
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ fn run(command: Command) -> Outcome {
         Command::Serve(args) => serve::run(args),
         Command::Ingest(args) => ingest::run(&args),
         Command::Query(args) => query::run(&args),
+        Command::Tail(args) => tail::run(&args),
         Command::Labels(args) => streams::labels(&args),
         Command::Series(args) => streams::series(&args),
         Command::Stats(args) => streams::stats(&args),

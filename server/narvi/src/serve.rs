@@ -1,11 +1,16 @@
 //! `narvi serve`, and what both command lines share: open the store, listen, serve, stop.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use narvi::{Builder, Db};
 use narvi_config::Config;
-use narvi_http::{App, HttpSettings};
-use tokio::{net::TcpListener, signal::unix};
+use narvi_http::{App, Host, HttpSettings};
+use tokio::{net::TcpListener, signal::unix, sync::Notify};
 
 use crate::{
     cli::ServeArgs,
@@ -40,13 +45,18 @@ pub(crate) fn server(config: &Config, listen: &str, in_memory: bool) -> Outcome 
     let listener = runtime.block_on(bind(listen))?;
     let address = listener.local_addr().map_err(|error| Failure::of("cannot listen", error))?;
     let db = open(config, in_memory)?;
-    let app = App::new(db.clone(), http_settings(config));
+    let process = Arc::new(Process::default());
+    let settings = http_settings(config, process.clone(), address);
+    let marker = settings.shutdown_marker.clone();
+    let app = App::new(db.clone(), settings);
     app.set_ready(true);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), http = %address, auth = config.auth_enabled, "narvi is ready");
-    let served = runtime.block_on(serve(&app, listener, config.shutdown_timeout));
+    let served = runtime.block_on(serve(&app, &process, listener, config.shutdown_timeout));
     drop(app);
     runtime.shutdown_timeout(THREADS_END);
+    let flushed = flush_if_marked(&db, marker.as_deref());
     db.close()?;
+    flushed?;
     served?;
     tracing::info!("stopped");
     Ok(())
@@ -85,17 +95,61 @@ fn open(config: &Config, in_memory: bool) -> Outcome<Db> {
     Ok(db)
 }
 
-fn http_settings(config: &Config) -> HttpSettings {
+/// This process, as its HTTP server sees it.
+#[derive(Debug, Default)]
+struct Process {
+    end: Notify,
+}
+
+impl Host for Process {
+    fn log_level(&self) -> String {
+        logging::level().to_owned()
+    }
+
+    fn set_log_level(&self, level: &str) -> bool {
+        logging::set_level(level)
+    }
+
+    fn shut_down(&self) {
+        self.end.notify_one();
+    }
+}
+
+/// Flushes everything if an operator asked for it by the marker.
+fn flush_if_marked(db: &Db, marker: Option<&Path>) -> Outcome {
+    let Some(marker) = marker.filter(|marker| marker.exists()) else { return Ok(()) };
+    tracing::info!(marker = %marker.display(), "flushing everything, as the shutdown marker asks");
+    db.flush()?;
+    Ok(())
+}
+
+/// The file in the folder that a file of Loki names.
+fn marker(folder: &Path) -> PathBuf {
+    folder.join("shutdown-requested.txt")
+}
+
+fn http_settings(config: &Config, process: Arc<Process>, address: SocketAddr) -> HttpSettings {
     let mut settings =
         HttpSettings { auth_enabled: config.auth_enabled, limits: config.limits.clone(), ..HttpSettings::default() };
     settings.concurrent_queries = config.concurrent_queries.unwrap_or(settings.concurrent_queries);
     settings.waiting_queries = config.waiting_queries.unwrap_or(settings.waiting_queries);
+    let endpoints = &config.endpoints;
+    settings.multi_tenant_queries = endpoints.multi_tenant_queries;
+    settings.per_request_limits = endpoints.per_request_limits;
+    settings.compress_responses = endpoints.compress_responses;
+    settings.tail_max_duration = endpoints.tail_max_duration;
+    settings.patterns = endpoints.patterns;
+    settings.shutdown_marker = endpoints.shutdown_marker_path.as_deref().map(marker);
+    let host = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    settings.instance_id = host.unwrap_or_else(|| "narvi".to_owned());
+    settings.instance_address = endpoints.instance_address.clone().unwrap_or_else(|| address.to_string());
+    settings.host = process;
     settings.max_body_bytes = config.max_push_bytes.unwrap_or(settings.max_body_bytes);
     settings
 }
 
 /// Serves until a signal comes, then lets requests under way end.
-async fn serve(app: &std::sync::Arc<App>, listener: TcpListener, deadline: Duration) -> Outcome {
+async fn serve(app: &Arc<App>, process: &Process, listener: TcpListener, deadline: Duration) -> Outcome {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut until = stopped.clone();
     let service = app.router().into_make_service_with_connect_info::<SocketAddr>();
@@ -112,8 +166,9 @@ async fn serve(app: &std::sync::Arc<App>, listener: TcpListener, deadline: Durat
             let name = signal?;
             tracing::info!(signal = name, "stopping");
         }
+        () = process.end.notified() => tracing::info!("stopping, as a client asked for"),
     }
-    app.set_ready(false);
+    app.stop();
     let _ = stop.send(true);
     if tokio::time::timeout(deadline, &mut server).await.is_err() {
         tracing::warn!(seconds = deadline.as_secs(), "requests did not end in time and are cut off");

@@ -40,6 +40,11 @@ pub(crate) fn range(args: &RangeArgs) -> Outcome<Range> {
     }
 }
 
+/// Reads `--from` alone.
+pub(crate) fn start(text: &str) -> Outcome<i64> {
+    parse(text, now()).map_err(|error| Failure::of("--from", error))
+}
+
 pub(crate) fn now() -> i64 {
     Timestamp::from_system(std::time::SystemTime::now()).as_ns()
 }

@@ -9,15 +9,16 @@ use std::{
 
 /// Which packages of the workspace each package may use. Left out: itself. `types <- chunk, index, logql <- core <- server,
 /// bindings`, and no arrow among chunk, index and logql.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("narvi-types", &[]),
     ("narvi-chunk", &["narvi-types"]),
     ("narvi-index", &["narvi-types"]),
     ("narvi-logql", &["narvi-types"]),
     ("narvi", &["narvi-types", "narvi-chunk", "narvi-index", "narvi-logql"]),
-    ("narvi-config", &["narvi"]),
+    ("narvi-config", &["narvi", "narvi-types"]),
     ("narvi-distributor", &["narvi-types", "narvi-config"]),
-    ("narvi-http", &["narvi", "narvi-types", "narvi-config", "narvi-distributor"]),
+    ("narvi-patterns", &["narvi-types"]),
+    ("narvi-http", &["narvi", "narvi-types", "narvi-config", "narvi-distributor", "narvi-patterns"]),
     ("narvi-bin", &["narvi", "narvi-config", "narvi-http"]),
     ("narvi-c", &["narvi"]),
     ("narvi-benches", &["narvi", "narvi-types", "narvi-chunk", "narvi-index", "narvi-logql"]),

@@ -11,19 +11,15 @@ use narvi::{Matcher, Selector, TimeRange, logql};
 use super::{Asked, json, query::check_length};
 use crate::{App, encode, error::ApiError};
 
-fn range(start: i64, end: i64) -> TimeRange {
-    TimeRange::new(start, end)
-}
-
 /// A selector that does not select everything.
-fn selector(text: &str) -> Result<Selector, ApiError> {
+pub(super) fn selector(text: &str) -> Result<Selector, ApiError> {
     let selector = logql::parse_selector(text)?;
     logql::require_matcher(&selector)?;
     Ok(selector)
 }
 
 /// The matchers of an optional `query`.
-fn matchers(asked: &Asked) -> Result<Vec<Matcher>, ApiError> {
+pub(super) fn matchers(asked: &Asked) -> Result<Vec<Matcher>, ApiError> {
     match asked.form.get("query") {
         "" => Ok(Vec::new()),
         text => Ok(selector(text)?.matchers().to_vec()),
@@ -31,17 +27,18 @@ fn matchers(asked: &Asked) -> Result<Vec<Matcher>, ApiError> {
 }
 
 /// Start and end; backwards is 500 in Loki, here it is the client's mistake.
-fn bounds(app: &App, asked: &Asked) -> Result<TimeRange, ApiError> {
+pub(super) fn bounds(app: &App, asked: &Asked) -> Result<TimeRange, ApiError> {
     let (start, end) = asked.form.ordered_bounds(app.now())?;
-    check_length(start, end, &app.settings.limits)?;
-    Ok(range(start, end))
+    check_length(start, end, &asked.limits)?;
+    Ok(TimeRange::new(start, end))
 }
 
 pub(crate) async fn labels(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
     let range = bounds(&app, &asked)?;
     let matchers = matchers(&asked)?;
-    let ask = move |app: &App, _: &_| Ok(app.db.label_names(&asked.tenant, &matchers, range)?);
-    let (names, _) = app.ask(app.budget(), ask).await?;
+    let limits = asked.limits.clone();
+    let ask = move |app: &App, _: &_| app.label_names(&asked.tenants, &matchers, range);
+    let (names, _) = app.ask(app.budget(&limits), ask).await?;
     Ok(json(encode::strings(&names)))
 }
 
@@ -53,8 +50,9 @@ pub(crate) async fn label_values(
     let asked = Asked::from_request(request, &app).await?;
     let range = bounds(&app, &asked)?;
     let matchers = matchers(&asked)?;
-    let ask = move |app: &App, _: &_| Ok(app.db.label_values(&asked.tenant, &name, &matchers, range)?);
-    let (values, _) = app.ask(app.budget(), ask).await?;
+    let limits = asked.limits.clone();
+    let ask = move |app: &App, _: &_| app.label_values(&asked.tenants, &name, &matchers, range);
+    let (values, _) = app.ask(app.budget(&limits), ask).await?;
     Ok(json(encode::strings(&values)))
 }
 
@@ -72,16 +70,18 @@ pub(crate) async fn series(State(app): State<Arc<App>>, asked: Asked) -> Result<
         }
         selectors.push(selector(text)?);
     }
-    let ask = move |app: &App, _: &_| Ok(app.db.series(&asked.tenant, &selectors, range)?);
-    let (series, _) = app.ask(app.budget(), ask).await?;
+    let limits = asked.limits.clone();
+    let ask = move |app: &App, _: &_| app.series(&asked.tenants, &selectors, range);
+    let (series, _) = app.ask(app.budget(&limits), ask).await?;
     Ok(json(encode::series(&series)))
 }
 
 pub(crate) async fn stats(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
     let range = bounds(&app, &asked)?;
     let selector = selector(asked.form.get("query"))?;
-    let ask = move |app: &App, _: &_| Ok(app.db.stream_stats(&asked.tenant, &selector, range)?);
-    let (stats, _) = app.ask(app.budget(), ask).await?;
+    let limits = asked.limits.clone();
+    let ask = move |app: &App, _: &_| app.stream_stats(&asked.tenants, &selector, range);
+    let (stats, _) = app.ask(app.budget(&limits), ask).await?;
     Ok(json(
         format!(
             "{{\"streams\":{},\"chunks\":{},\"bytes\":{},\"entries\":{}}}",

@@ -1,31 +1,50 @@
 //! The handlers: one file per family of paths.
 
+mod cluster;
+mod detected;
 mod labels;
+mod legacy;
+mod limits;
+mod patterns;
 mod push;
 mod query;
+mod request_limits;
+mod shards;
 mod status;
+mod tail;
+mod volume;
 
 use std::sync::Arc;
 
 use axum::{
     body::Body,
     extract::FromRequest,
-    http::{HeaderMap, Method, header},
+    http::{HeaderMap, Method, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use narvi::Tenant;
+use narvi_config::Limits;
 
 pub(crate) use self::{
+    cluster::{analytics, memberlist, ring, services},
+    detected::{detected_field_values, detected_fields, detected_labels},
     labels::{label_values, labels, series, stats},
+    legacy::{label_legacy, query_legacy},
+    limits::{drilldown_limits, tenant_limits},
+    patterns::patterns,
     push::{push, push_legacy, push_otlp},
     query::{format_query, query, query_range},
-    status::{build_info, flush, metrics, ready},
+    shards::shards,
+    status::{build_info, flush, log_level, metrics, prepare_shutdown, ready, set_log_level, shutdown},
+    tail::{tail, tail_legacy},
+    volume::{volume, volume_range},
 };
 use crate::{App, error::ApiError, params::Form, tenant};
 
 /// A request for data: its tenant, parameters and headers.
 pub(crate) struct Asked {
-    pub(crate) tenant: Tenant,
+    pub(crate) tenants: Vec<Tenant>,
+    pub(crate) limits: Arc<Limits>,
     pub(crate) form: Form,
     pub(crate) headers: HeaderMap,
 }
@@ -35,15 +54,28 @@ impl FromRequest<Arc<App>> for Asked {
 
     async fn from_request(request: axum::extract::Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let tenant = tenant::of_request(&parts.headers, app.settings.auth_enabled)?;
         let form = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         let is_form = form.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
-        let body = match parts.method == Method::POST && is_form {
-            true => read_body(body, app.settings.max_form_bytes).await?,
-            false => bytes::Bytes::new(),
-        };
-        let form = Form::new(parts.uri.query().unwrap_or(""), &body);
-        Ok(Self { tenant, form, headers: parts.headers })
+        // Who asks is looked at before what is asked.
+        let mut asked = Self::of_parts(app, &parts)?;
+        if parts.method == Method::POST && is_form {
+            let body = read_body(body, app.settings.max_form_bytes).await?;
+            asked.form = Form::new(parts.uri.query().unwrap_or(""), &body);
+        }
+        Ok(asked)
+    }
+}
+
+impl Asked {
+    /// What a request without a body asks for.
+    pub(crate) fn of_parts(app: &App, parts: &Parts) -> Result<Self, ApiError> {
+        let tenants = tenant::several(&parts.headers, app.settings.auth_enabled)?;
+        if !app.settings.multi_tenant_queries {
+            tenant::one(&tenants)?;
+        }
+        let limits = request_limits::tightened(app, &tenants, &parts.headers)?;
+        let form = Form::new(parts.uri.query().unwrap_or(""), &[]);
+        Ok(Self { tenants, limits, form, headers: parts.headers.clone() })
     }
 }
 

@@ -98,7 +98,10 @@ fn store(app: &App, tenant: &Tenant, streams: Vec<RawStream>) -> Result<StatusCo
     }
     let streams: Vec<_> = prepared.streams.into_iter().map(|s| PushStream::new(s.labels, s.entries)).collect();
     if !streams.is_empty() {
+        // Learned once they are stored, so that a push that is sent again is not counted twice. Lines are shared.
+        let learned = app.patterns.is_some().then(|| streams.clone());
         app.db.push(tenant, streams)?.wait()?;
+        app.learn_patterns(tenant, &learned.unwrap_or_default());
     }
     match prepared.error {
         None => Ok(StatusCode::NO_CONTENT),

@@ -28,12 +28,12 @@ fn header<'a>(asked: &'a Asked, name: &str) -> &'a str {
     asked.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
 }
 
-fn flags(asked: &Asked) -> Vec<String> {
+pub(super) fn flags(asked: &Asked) -> Vec<String> {
     let flags = header(asked, ENCODING_FLAGS).split(',').map(str::trim);
     flags.filter(|flag| !flag.is_empty()).map(str::to_owned).collect()
 }
 
-fn categorize(asked: &Asked) -> bool {
+pub(super) fn categorize(asked: &Asked) -> bool {
     flags(asked).iter().any(|flag| flag == "categorize-labels")
 }
 
@@ -45,7 +45,7 @@ fn wants_partial_series(asked: &Asked) -> bool {
 }
 
 pub(crate) async fn query_range(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
-    let (form, limits) = (&asked.form, &app.settings.limits);
+    let (form, limits) = (&asked.form, &asked.limits);
     let limit = form.limit()?;
     let (start, end) = form.ordered_bounds(app.now())?;
     let direction = form.direction()?;
@@ -73,7 +73,7 @@ pub(crate) async fn query_range(State(app): State<Arc<App>>, asked: Asked) -> Re
 }
 
 pub(crate) async fn query(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
-    let (form, limits) = (&asked.form, &app.settings.limits);
+    let (form, limits) = (&asked.form, &asked.limits);
     let limit = form.limit()?;
     let time = form.time("time", app.now().as_ns())?;
     let direction = form.direction()?;
@@ -94,14 +94,16 @@ async fn run(app: Arc<App>, asked: Asked, query: Query) -> Result<Response, ApiE
         (Expr::Metric(_), true) => "instant",
         (Expr::Metric(_), false) => "metric",
     };
-    let tenant = asked.tenant.clone();
+    let tags = super::request_limits::tags(&asked.headers);
+    let limits = asked.limits.clone();
     let (flags, categorized) = (flags(&asked), categorize(&asked));
     let (body, _) = app
-        .ask(app.budget(), move |app, budget| {
+        .ask(app.budget(&limits), move |app, budget| {
             let queue_secs = started.elapsed().as_secs_f64();
-            let answer = app.db.evaluate(&tenant, &query, budget)?;
+            let answer = logql::evaluate(&query, &app.view(&asked.tenants), &app.db.executor(), budget)?;
             let exec_secs = started.elapsed().as_secs_f64() - queue_secs;
             app.metrics.query(kind, exec_secs);
+            tracing::debug!(query_type = kind, exec_secs, query_tags = tags.as_str(), "query");
             Ok(encode::answer(&answer, &flags, categorized, Timing { exec_secs, queue_secs }))
         })
         .await?;
@@ -109,7 +111,7 @@ async fn run(app: Arc<App>, asked: Asked, query: Query) -> Result<Response, ApiE
 }
 
 /// Refuses queries that the tenant's limits do not allow.
-fn check(expr: &Expr, limits: &Limits) -> Result<(), ApiError> {
+pub(super) fn check(expr: &Expr, limits: &Limits) -> Result<(), ApiError> {
     for selector in expr.selectors() {
         let count = selector.matchers().len();
         let most = limits.max_streams_matchers_per_query;
@@ -128,7 +130,7 @@ fn check(expr: &Expr, limits: &Limits) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn check_entries(limit: usize, limits: &Limits) -> Result<(), ApiError> {
+pub(super) fn check_entries(limit: usize, limits: &Limits) -> Result<(), ApiError> {
     let most = limits.max_entries_limit_per_query;
     if most > 0 && limit > most {
         return Err(ApiError::bad(format!(

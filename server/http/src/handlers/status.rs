@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::State,
-    http::{StatusCode, header},
+    extract::{Request, State},
+    http::{Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
-use super::json;
-use crate::{App, error::ApiError, metrics::StoreFigures};
+use super::{json, read_body};
+use crate::{App, error::ApiError, metrics::StoreFigures, params::Form};
 
 pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
     let text = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
@@ -32,6 +32,96 @@ pub(crate) async fn flush(State(app): State<Arc<App>>) -> Result<StatusCode, Api
     let of_task = app.clone();
     let flushed = tokio::task::spawn_blocking(move || of_task.db.flush()).await;
     flushed.map_err(|_| ApiError::internal("the flush failed unexpectedly; the server's log says more"))??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(crate) async fn log_level(State(app): State<Arc<App>>) -> Response {
+    message(StatusCode::OK, &format!("Current log level is {}", app.settings.host.log_level()), None)
+}
+
+/// Changes the level of the process' own log at once.
+pub(crate) async fn set_log_level(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
+    let form = form(request).await?;
+    let level = form.get("log_level");
+    if !matches!(level, "debug" | "info" | "warn" | "error") {
+        let text = format!("unrecognized log level {level:?}");
+        return Ok(message(StatusCode::BAD_REQUEST, &text, Some("failed")));
+    }
+    if !app.settings.host.set_log_level(level) {
+        let text = "the log level of this process cannot be changed";
+        return Ok(message(StatusCode::INTERNAL_SERVER_ERROR, text, Some("failed")));
+    }
+    tracing::warn!(level, "the log level was changed");
+    Ok(message(StatusCode::OK, &format!("Log level set to {level}"), Some("success")))
+}
+
+fn message(status: StatusCode, text: &str, outcome: Option<&str>) -> Response {
+    let body = match outcome {
+        Some(outcome) => serde_json::json!({"message": text, "status": outcome}),
+        None => serde_json::json!({"message": text}),
+    };
+    (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string()).into_response()
+}
+
+/// The parameters of a request that needs no tenant.
+async fn form(request: Request) -> Result<Form, ApiError> {
+    let (parts, body) = request.into_parts();
+    let body = read_body(body, 1 << 20).await?;
+    Ok(Form::new(parts.uri.query().unwrap_or(""), &body))
+}
+
+/// Sets, tells and takes back that everything is flushed when the process is next told to stop.
+pub(crate) async fn prepare_shutdown(State(app): State<Arc<App>>, method: Method) -> Result<Response, ApiError> {
+    let Some(marker) = app.settings.shutdown_marker.clone() else {
+        return Err(ApiError::internal(
+            "no path of a shutdown marker is configured; set ingester.shutdown_marker_path",
+        ));
+    };
+    let failed = |error: std::io::Error| {
+        ApiError::internal(format!("the shutdown marker {} cannot be changed: {error}", marker.display()))
+    };
+    match method {
+        Method::POST => {
+            if let Some(folder) = marker.parent() {
+                std::fs::create_dir_all(folder).map_err(failed)?;
+            }
+            std::fs::write(&marker, b"set").map_err(failed)?;
+        }
+        Method::DELETE => match std::fs::remove_file(&marker) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        },
+        _ => {
+            let text = if marker.exists() { "set" } else { "unset" };
+            return Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response());
+        }
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Flushes, refuses pushes from then on, and ends the process; parameters say not to.
+pub(crate) async fn shutdown(State(app): State<Arc<App>>, request: Request) -> Result<StatusCode, ApiError> {
+    let form = form(request).await?;
+    let flag = |name: &str, default: bool| match form.get(name) {
+        "" => Ok(default),
+        "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(true),
+        "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(false),
+        text => Err(ApiError::bad(format!("invalid value of {name}: {text:?} is neither true nor false"))),
+    };
+    let (flush, terminate) = (flag("flush", true)?, flag("terminate", true)?);
+    flag("delete_ring_tokens", false)?;
+    if !app.stop() {
+        return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the ingester is already stopping"));
+    }
+    let of_task = app.clone();
+    let done = tokio::task::spawn_blocking(move || {
+        let flushed = if flush { of_task.db.flush() } else { Ok(()) };
+        flushed.and_then(|()| of_task.db.close())
+    });
+    done.await.map_err(|_| ApiError::internal("the shutdown failed unexpectedly; the server's log says more"))??;
+    if terminate {
+        app.settings.host.shut_down();
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -4,11 +4,11 @@
 use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
-use narvi_distributor::{RawStream, parse_labels};
+use narvi_distributor::RawStream;
 use narvi_types::{Entry, Metadata, Timestamp};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::{JsonShape, PushError};
+use super::{JsonShape, PushError, parse_labels};
 
 /// Decodes a push. Lines without escapes are slices of the body.
 pub(crate) fn decode(shape: JsonShape, body: &Bytes) -> Result<Vec<RawStream>, PushError> {

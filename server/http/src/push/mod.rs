@@ -87,6 +87,11 @@ fn media_type(header: &str) -> Result<String, PushError> {
     }
 }
 
+/// The labels of a stream as text, with Loki's words about what is wrong with it.
+fn parse_labels(text: &str) -> Result<Vec<(String, String)>, String> {
+    narvi::logql::parse_label_pairs(text).map_err(|error| format!("couldn't parse labels: {error}"))
+}
+
 #[cfg(test)]
 #[path = "tests.rs"]
 mod tests;

@@ -10,10 +10,10 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use narvi_distributor::{RawStream, parse_labels};
+use narvi_distributor::RawStream;
 use narvi_types::{Entry, Metadata, Timestamp, wire::Reader};
 
-use super::PushError;
+use super::{PushError, parse_labels};
 
 enum Value<'a> {
     Varint(u64),
@@ -76,7 +76,7 @@ fn stream(body: &Bytes, bytes: &[u8]) -> Result<RawStream, PushError> {
         }
     }
     if !stream.entries.is_empty() {
-        stream.labels = parse_labels(&labels).map_err(|error| PushError::bad(error.to_string()))?;
+        stream.labels = parse_labels(&labels).map_err(PushError::bad)?;
     }
     Ok(stream)
 }

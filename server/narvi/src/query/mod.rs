@@ -1,7 +1,7 @@
 //! `narvi query`.
 
 mod local;
-mod print;
+pub(crate) mod print;
 mod remote;
 
 use narvi::logql::{self, ast::Expr};

@@ -40,6 +40,11 @@ impl Printer {
         Self { out, output, colour, live, first: true, owed: false }
     }
 
+    /// Prints every line as it comes.
+    pub(crate) fn live(output: Output) -> Self {
+        Self { live: true, ..Self::new(output) }
+    }
+
     /// Prints a line.
     pub(crate) fn line(&mut self, line: &Line<'_>) -> Result<(), Stop> {
         let done = self.write_line(line);
