@@ -17,7 +17,8 @@ pub struct Settings {
     /// Whether [`Db::close`](crate::Db::close) flushes; otherwise the WAL is kept and replayed when the database is opened
     /// again. A database without WAL always flushes.
     pub flush_on_close: bool,
-    /// How long files that no manifest names, or that a commit took out, are kept for whoever still reads them.
+    /// How long files that no manifest names are kept for whoever writes them. In a store that other processes may read
+    /// also how long files that a commit took out are kept; in the data directory these go with their last reader.
     pub garbage_grace_secs: u64,
     /// How many entries wait for a slow tail before further ones are dropped.
     pub tail_queue_entries: usize,

@@ -1,8 +1,11 @@
 //! What queries see: a manifest and the generations that it does not cover, swapped as one.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Weak},
+};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::{head::Generation, manifest::Manifest};
 
@@ -17,20 +20,36 @@ pub(crate) struct State {
 
 /// The current [`State`]. A reader takes it once and keeps it for its whole query.
 #[derive(Debug)]
-pub(crate) struct SharedState(RwLock<Arc<State>>);
+pub(crate) struct SharedState {
+    current: RwLock<Arc<State>>,
+    /// Manifests that were replaced, which readers may still hold.
+    replaced: Mutex<Vec<Weak<Manifest>>>,
+}
 
 impl SharedState {
     pub(crate) fn new(state: State) -> Self {
-        Self(RwLock::new(Arc::new(state)))
+        Self { current: RwLock::new(Arc::new(state)), replaced: Mutex::default() }
     }
 
     pub(crate) fn load(&self) -> Arc<State> {
-        self.0.read().clone()
+        self.current.read().clone()
     }
 
     /// Replaces the state by one made from it, at once for all who load it.
     pub(crate) fn update(&self, change: impl FnOnce(&State) -> State) {
-        let mut state = self.0.write();
-        *state = Arc::new(change(&state));
+        let mut state = self.current.write();
+        let next = Arc::new(change(&state));
+        if !Arc::ptr_eq(&state.manifest, &next.manifest) {
+            let mut replaced = self.replaced.lock();
+            replaced.retain(|manifest| manifest.strong_count() > 0);
+            replaced.push(Arc::downgrade(&state.manifest));
+        }
+        *state = next;
+    }
+
+    /// The packs and tables of replaced manifests that readers in this process still hold.
+    pub(crate) fn in_use(&self) -> BTreeSet<String> {
+        let held: Vec<Arc<Manifest>> = self.replaced.lock().iter().filter_map(Weak::upgrade).collect();
+        held.iter().flat_map(|manifest| manifest.packs.iter().chain(&manifest.tables)).map(|f| f.key.clone()).collect()
     }
 }

@@ -84,12 +84,13 @@ struct Work {
 impl Work {
     fn round(&mut self, maintainer: &Maintainer) {
         // Tier after tier, as long as there is one.
+        let mut cleared = false;
         let merged = loop {
             if !maintainer.is_due() {
                 break Ok(());
             }
             match maintainer.compact() {
-                Ok(summary) if summary.tables_in > 0 => {}
+                Ok(summary) if summary.tables_in > 0 => cleared = true,
                 other => break other.map(|_| ()),
             }
         };
@@ -98,7 +99,8 @@ impl Work {
             // Each try may cost as much as the merge: a full disk, say, is not tried at every tick.
             Err(_) => (self.pause * 2).clamp(self.interval, LONGEST_PAUSE.max(self.interval)),
         };
-        if self.garbage.elapsed() >= self.garbage_interval {
+        // What was merged takes twice its room until it is deleted.
+        if cleared || self.garbage.elapsed() >= self.garbage_interval {
             self.garbage = Instant::now();
             if let Err(error) = maintainer.collect_garbage() {
                 maintainer.stats.lock().fail(&error);

@@ -6,14 +6,19 @@ use std::{
 };
 
 use super::Writer;
-use crate::{Result, manifest::Delta, state::State};
+use crate::{
+    Result,
+    manifest::{Delta, Retired},
+    state::State,
+};
 
 /// The folders of the store in which every file must be named by the manifest.
 const FOLDERS: [&str; 2] = ["packs", "index"];
 
 impl Writer {
-    /// Deletes files that a flush wrote and did not commit, and files that commits took out, once the time of grace is
-    /// over: until then a writer may still commit them, a reader still read them. Gives the number of files deleted.
+    /// Deletes files that a flush wrote and did not commit, once the time of grace is over: until then a writer may still
+    /// commit them. Deletes files that commits took out, when no reader can want them: in a store of this process alone,
+    /// when no snapshot names them; in a shared one, after the time of grace. Gives the number of files deleted.
     ///
     /// # Errors
     /// The store fails; the rest is left for the next time.
@@ -39,8 +44,9 @@ impl Writer {
                 }
             }
         }
-        let retired: BTreeSet<String> =
-            manifest.retired.iter().filter(|file| over(file.at_ms)).map(|file| file.key.clone()).collect();
+        let in_use = if self.shared { BTreeSet::new() } else { self.state.in_use() };
+        let free = |file: &&Retired| if self.shared { over(file.at_ms) } else { !in_use.contains(&file.key) };
+        let retired: BTreeSet<String> = manifest.retired.iter().filter(free).map(|file| file.key.clone()).collect();
         if retired.is_empty() {
             return Ok(deleted);
         }

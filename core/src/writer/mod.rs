@@ -56,6 +56,8 @@ use crate::{
 pub(crate) struct Writer {
     settings: Settings,
     store: Arc<dyn Store>,
+    /// Whether other processes may read or write the store.
+    shared: bool,
     manifests: ManifestStore,
     id: WriterId,
     wal: Option<Arc<Wal>>,

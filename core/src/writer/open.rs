@@ -54,6 +54,7 @@ impl Writer {
     pub(crate) fn open(setup: Setup) -> Result<Arc<Self>> {
         let Setup { folder, store, settings } = setup;
         let lock = folder.as_deref().map(lock_folder).transpose()?;
+        let shared = store.is_some();
         let store: Arc<dyn Store> = match (store, &folder) {
             (Some(store), _) => store,
             (None, Some(folder)) => Arc::new(LocalStore::open(folder)?),
@@ -77,6 +78,7 @@ impl Writer {
         let state = SharedState::new(State { manifest, generations: vec![generation.clone()] });
         let writer = Self {
             store,
+            shared,
             manifests,
             id,
             state,

@@ -7,8 +7,8 @@ use std::{
 };
 
 use narvi::{
-    Builder, CompactionSettings, Db, Entry, FaultStore, FlushSettings, Labels, MemoryStore, Metadata, PackOptions,
-    PushStream, Selector, Settings, Snapshot, Store, Tenant, TimeRange, Timestamp,
+    Builder, CompactionSettings, Db, Entry, FaultStore, FlushSettings, Labels, LocalStore, MemoryStore, Metadata,
+    PackOptions, PushStream, Selector, Settings, Snapshot, Store, Tenant, TimeRange, Timestamp,
 };
 use proptest::prelude::*;
 
@@ -154,6 +154,31 @@ fn a_stream_of_many_frames_is_merged_row_by_row() {
     let summary = db.compact().expect("compacted");
     assert_eq!((summary.rows_in, summary.rows_out, summary.tables_out), (20_000, 20_000, 1));
     assert!(summary.packs_out > 1);
+    assert_eq!(rows(&db, &a), model);
+}
+
+#[test]
+fn files_that_were_replaced_go_with_their_last_reader() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut settings = quiet();
+    settings.garbage_grace_secs = 3600;
+    let db = Db::builder(folder.path()).settings(settings).open().expect("opened");
+    let (a, mut model) = (tenant("a"), Rows::new());
+    for round in 0..2 {
+        push(&db, &a, &labels("x"), vec![entry(round, &format!("round {round}"))], &mut model);
+        db.flush().expect("flushed");
+    }
+    let (early, late) = (db.snapshot(&a), db.snapshot(&a));
+    db.compact().expect("compacted");
+    assert_eq!(db.collect_garbage().expect("collected"), 0);
+    assert_eq!(read(&early), model);
+    drop(early);
+    assert_eq!(db.collect_garbage().expect("collected"), 0, "there is another reader");
+    assert_eq!(read(&late), model);
+    drop(late);
+    assert_eq!(db.collect_garbage().expect("collected"), 4);
+    let store = LocalStore::open(folder.path()).expect("opened");
+    assert_eq!(["packs", "index"].map(|folder| store.list(folder).expect("listed").len()), [1, 1]);
     assert_eq!(rows(&db, &a), model);
 }
 
