@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Finds blocks. A querier without a disk asks another process; a database looks into its own tables.
-pub(crate) trait Catalog: Send + Sync {
+pub(crate) trait Catalog: std::fmt::Debug + Send + Sync {
     /// The blocks of the selected streams that overlap the range.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use narvi_logql::{Batch, Budget, Charge, Columns, Lines, MetadataColumn, Part, S
 use narvi_types::TimeRange;
 
 use super::{
+    catalog::Catalog,
     chunk_error,
     dead::repeated,
     packs::{OpenPack, PackInput, Packs},
@@ -18,6 +19,8 @@ use super::{
 /// The wanted blocks of one frame.
 #[derive(Debug)]
 pub(crate) struct FramePart {
+    /// Keeps the manifest that names the pack: while a reader holds it, the pack is not deleted.
+    pub(crate) _catalog: Arc<dyn Catalog>,
     pub(crate) packs: Arc<Packs>,
     pub(crate) pack: Arc<str>,
     pub(crate) frame: u32,

@@ -206,6 +206,7 @@ fn frame_part(
 ) -> FramePart {
     let first = &found.blocks[blocks[0] as usize];
     let mut part = FramePart {
+        _catalog: source.catalog.clone(),
         packs: source.packs.clone(),
         pack: found.packs[first.pack as usize].clone(),
         frame: first.block.frame,

@@ -1,5 +1,6 @@
 //! Tests of the language over its public API.
 
+mod eval_answers;
 mod eval_logs;
 mod eval_metric;
 mod eval_support;
