@@ -105,6 +105,8 @@ impl Eq for Matcher {}
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)?;
+        // LogQL takes a lone `!` for a name, and `!=` for an operator.
+        f.write_str(if self.name.ends_with('!') { " " } else { "" })?;
         f.write_str(self.op.as_str())?;
         go_quote(f, &self.value)
     }

@@ -101,6 +101,11 @@ impl<'o> Printer<'o> {
         }
     }
 
+    /// A name and the operator after it, with which a name that is a lone `!` must not run together.
+    fn before(&mut self, name: &str, operator: &str) -> fmt::Result {
+        write!(self.out, "{name}{}{operator}", if name.ends_with('!') { " " } else { "" })
+    }
+
     fn word_and_text(&mut self, word: &str, text: &str) -> fmt::Result {
         self.out.write_str(word)?;
         go_quote(&mut self.out, text)
@@ -115,15 +120,18 @@ impl<'o> Printer<'o> {
     }
 
     fn extraction(&mut self, extraction: &Extraction) -> fmt::Result {
-        write!(self.out, "{}=", extraction.label)?;
+        self.before(&extraction.label, "=")?;
         go_quote(&mut self.out, &extraction.expression)
     }
 
     fn label_format(&mut self, format: &LabelFormat) -> fmt::Result {
         match format {
-            LabelFormat::Rename { to, from } => write!(self.out, "{to}={from}"),
+            LabelFormat::Rename { to, from } => {
+                self.before(to, "=")?;
+                self.out.write_str(from)
+            }
             LabelFormat::Template { to, template } => {
-                write!(self.out, "{to}=")?;
+                self.before(to, "=")?;
                 go_quote(&mut self.out, template)
             }
         }
@@ -159,19 +167,20 @@ impl<'o> Printer<'o> {
         match filter {
             LabelFilter::String(matcher) => write!(self.out, "{matcher}"),
             LabelFilter::Number(c) => {
-                write!(self.out, "{}{}", c.name, c.op.as_str())?;
+                self.before(&c.name, c.op.as_str())?;
                 self.number(c.value)
             }
             LabelFilter::Duration(c) => {
-                write!(self.out, "{}{}", c.name, c.op.as_str())?;
+                self.before(&c.name, c.op.as_str())?;
                 self.duration(c.value)
             }
             LabelFilter::Bytes(c) => {
-                write!(self.out, "{}{}", c.name, c.op.as_str())?;
+                self.before(&c.name, c.op.as_str())?;
                 self.bytes(c.value)
             }
             LabelFilter::Ip { name, negated, pattern } => {
-                write!(self.out, "{name}{}ip(", if *negated { "!=" } else { "=" })?;
+                self.before(name, if *negated { "!=" } else { "=" })?;
+                self.out.write_str("ip(")?;
                 go_quote(&mut self.out, pattern)?;
                 self.out.write_str(")")
             }

@@ -12,7 +12,10 @@ fn labels(pairs: &[(&str, &str)]) -> Labels {
 }
 
 /// Lines one second apart, from second 1 on.
-fn source(streams: &[(&[(&str, &str)], &[&str])]) -> MemorySource {
+/// The labels of a stream, and its lines.
+type Lines<'l> = (&'l [(&'l str, &'l str)], &'l [&'l str]);
+
+fn source(streams: &[Lines<'_>]) -> MemorySource {
     let mut source = MemorySource::new();
     for (pairs, lines) in streams {
         for (n, line) in lines.iter().enumerate() {

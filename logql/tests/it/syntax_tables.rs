@@ -26,6 +26,8 @@ fn queries_in_their_printed_form() {
         r#"{app="a"} | line_format "{{.x}}" | label_format x=y,z="{{.w}}""#,
         r#"{app="a"} | drop x,y="z",w=~"v" | keep a,b!="c""#,
         r#"{app="a"} | x==5 | y>=1.5 | d<1h0m0s | s!=1.5kB | s>1025B | ip=ip("::1") | n<-45 | d>-5ms"#,
+        // What is no other token is a name.
+        r#"{! ="a"} | ! >5 | ! !="x" | json ! ="y" | label_format ! =a,b=! | drop ! =~"z",! | keep @,~="a""#,
         r#"{app="a"} | x="1" and y="2""#,
         r#"{app="a"} | x="1", y="2" or z="3""#,
         r#"{app="a"} | (x="1" or y="2" z="3") or (w="4", v="5") and u="6""#,
