@@ -43,6 +43,8 @@ pub(crate) fn apply(reader: &Reader<'_>, endpoints: &mut Endpoints) -> Result<()
     reader.bool("querier.per_request_limits_enabled", &mut endpoints.per_request_limits)?;
     reader.bool("frontend.compress_responses", &mut endpoints.compress_responses)?;
     reader.duration("querier.tail_max_duration", &mut endpoints.tail_max_duration)?;
+    // Its other keys are accepted and not looked at.
+    reader.node("pattern_ingester");
     reader.bool("pattern_ingester.enabled", &mut endpoints.patterns)?;
     let marker = reader.optional_text("ingester.shutdown_marker_path")?;
     endpoints.shutdown_marker_path = marker.filter(|path| !path.is_empty()).map(PathBuf::from);
@@ -51,4 +53,27 @@ pub(crate) fn apply(reader: &Reader<'_>, endpoints: &mut Endpoints) -> Result<()
         endpoints.instance_address = endpoints.instance_address.take().or(address.filter(|text| !text.is_empty()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{path::PathBuf, time::Duration};
+
+    use crate::{Config, Flags};
+
+    #[test]
+    fn endpoints_are_set_up_by_a_file() {
+        let file = "querier: {multi_tenant_queries_enabled: true, tail_max_duration: 5m}\n\
+                    frontend: {compress_responses: true}\npattern_ingester: {enabled: true, max_clusters: 5}\n\
+                    ingester: {shutdown_marker_path: /m}\ncommon: {instance_addr: 10.0.0.1}\n\
+                    limits_config: {max_concurrent_tail_requests: 3}\n";
+        let config = Config::from_yaml(file, &Flags::default()).expect("it is right");
+        let endpoints = &config.endpoints;
+        assert!(endpoints.multi_tenant_queries && endpoints.compress_responses && endpoints.patterns);
+        assert_eq!(endpoints.tail_max_duration, Duration::from_secs(300));
+        assert_eq!(endpoints.shutdown_marker_path, Some(PathBuf::from("/m")));
+        assert_eq!(endpoints.instance_address.as_deref(), Some("10.0.0.1"));
+        assert_eq!(config.limits.max_concurrent_tail_requests, 3);
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    }
 }

@@ -159,6 +159,10 @@ impl App {
         Timestamp::from_system(std::time::SystemTime::now())
     }
 
+    pub(crate) fn waiting_queries(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     /// A budget with the limits of a query.
     pub(crate) fn budget(&self, limits: &Limits) -> Budget {
         let mut budget = BudgetLimits::default();

@@ -118,14 +118,11 @@ impl App {
         let mut names = BTreeSet::new();
         for tenant in tenants {
             let Some(matchers) = narrow(matchers, tenant) else { continue };
-            for found in self.db.label_names(tenant, &matchers, range)? {
-                if found == TENANT_LABEL {
-                    names.insert(ORIGINAL_LABEL.to_owned());
-                } else {
-                    names.insert(found);
-                }
-                names.insert(TENANT_LABEL.to_owned());
-            }
+            // As in Loki, a label of that name in the data is not told under its other name.
+            names.extend(self.db.label_names(tenant, &matchers, range)?);
+        }
+        if !names.is_empty() {
+            names.insert(TENANT_LABEL.to_owned());
         }
         Ok(names.into_iter().collect())
     }

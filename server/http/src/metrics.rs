@@ -1,6 +1,6 @@
 //! Metrics with Loki's names. One registry per server: two servers in one process do not share counters.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use narvi_distributor::Prepared;
 use prometheus_client::{
@@ -34,6 +34,11 @@ struct Discarded {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct QueryKind {
     query_type: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    status: String,
 }
 
 type Seconds = Family<Request, Histogram, fn() -> Histogram>;
@@ -70,7 +75,13 @@ pub(crate) struct TailMetrics {
 #[derive(Debug, Default)]
 struct Gauges {
     memory_streams: Gauge,
+    memory_chunks: Gauge,
     memory_bytes: Gauge,
+    wal_replay: Gauge,
+    wal_corruptions: Counter,
+    compactions: Family<Outcome, Counter>,
+    compactor_running: Gauge,
+    queue_length: Gauge,
     process_cpu: Gauge<f64, AtomicU64>,
     process_memory: Gauge,
 }
@@ -80,6 +91,12 @@ struct Gauges {
 pub(crate) struct StoreFigures {
     pub(crate) memory_streams: u64,
     pub(crate) memory_bytes: u64,
+    /// Damage found in the write-ahead log when it was read back.
+    pub(crate) wal_corruptions: u64,
+    pub(crate) compactions: u64,
+    pub(crate) failed_compactions: u64,
+    /// Queries that wait.
+    pub(crate) waiting_queries: u64,
 }
 
 fn histogram() -> Histogram {
@@ -125,6 +142,28 @@ impl Metrics {
         add.register("loki_discarded_bytes", "Bytes of lines refused, by reason", self.discarded_bytes.clone());
         add.register("loki_ingester_memory_streams", "Streams in memory", self.gauges.memory_streams.clone());
         add.register("loki_ingester_memory_bytes", "Bytes in memory, not flushed", self.gauges.memory_bytes.clone());
+        add.register("loki_ingester_memory_chunks", "Heads of streams in memory", self.gauges.memory_chunks.clone());
+        add.register(
+            "loki_ingester_wal_replay_active",
+            "Whether the write-ahead log is being read back; requests are served after that",
+            self.gauges.wal_replay.clone(),
+        );
+        add.register(
+            "loki_ingester_wal_corruptions",
+            "Damage found when the write-ahead log was read back",
+            self.gauges.wal_corruptions.clone(),
+        );
+        add.register(
+            "loki_boltdb_shipper_compact_tables_operation",
+            "Merges of index tables and packs",
+            self.gauges.compactions.clone(),
+        );
+        add.register(
+            "loki_boltdb_shipper_compactor_running",
+            "Whether this process merges",
+            self.gauges.compactor_running.clone(),
+        );
+        add.register("loki_query_scheduler_queue_length", "Queries that wait", self.gauges.queue_length.clone());
         add.register("logql_query_duration_seconds", "Seconds that LogQL queries took", self.queries.clone());
         add.register("loki_querier_tail_active", "Number of active tailers", self.tails.active.clone());
         add.register("loki_querier_tail_active_streams", "Streams being tailed", self.tails.streams.clone());
@@ -173,6 +212,15 @@ impl Metrics {
     /// The text of all metrics.
     pub(crate) fn text(&self, figures: StoreFigures) -> String {
         self.gauges.memory_streams.set(i64::try_from(figures.memory_streams).unwrap_or(i64::MAX));
+        let gauges = &self.gauges;
+        gauges.memory_chunks.set(i64::try_from(figures.memory_streams).unwrap_or(i64::MAX));
+        gauges.compactor_running.set(1);
+        gauges.queue_length.set(i64::try_from(figures.waiting_queries).unwrap_or(i64::MAX));
+        gauges.wal_corruptions.inner().store(figures.wal_corruptions, Ordering::Relaxed);
+        for (status, count) in [("success", figures.compactions), ("failure", figures.failed_compactions)] {
+            let counter = gauges.compactions.get_or_create(&Outcome { status: status.to_owned() });
+            counter.inner().store(count, Ordering::Relaxed);
+        }
         self.gauges.memory_bytes.set(i64::try_from(figures.memory_bytes).unwrap_or(i64::MAX));
         if let Some((cpu, memory)) = process_figures() {
             self.gauges.process_cpu.set(cpu);
@@ -205,12 +253,20 @@ mod tests {
         let metrics = Metrics::new();
         metrics.request("GET", "loki_api_v1_query_range", 200, false, 0.01);
         metrics.pushed("acme", &narvi_distributor::Prepared::default());
-        let text = metrics.text(StoreFigures { memory_streams: 3, memory_bytes: 5 });
+        let text = metrics.text(StoreFigures {
+            memory_streams: 3,
+            memory_bytes: 5,
+            compactions: 2,
+            ..StoreFigures::default()
+        });
         for line in [
             "loki_request_duration_seconds_count{method=\"GET\",route=\"loki_api_v1_query_range\",status_code=\"200\",ws=\"false\"} 1",
             "loki_distributor_lines_received_total{tenant=\"acme\"} 0",
             "loki_ingester_memory_streams 3",
             "loki_panic_total 0",
+            "loki_boltdb_shipper_compact_tables_operation_total{status=\"success\"} 2",
+            "loki_ingester_wal_corruptions_total 0",
+            "loki_querier_tail_bytes_total 0",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

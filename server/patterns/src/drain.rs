@@ -12,7 +12,9 @@ const DEPTH: usize = 1;
 /// Children of a node; further tokens share one.
 const MOST_CHILDREN: usize = 32;
 /// The share of words that must be equal for a line to belong to a cluster.
-const LEAST_SIMILAR: f64 = 0.5;
+const LEAST_SIMILAR: f64 = 0.6;
+/// How much a word counts that is the value of a key; others count 1.
+const VALUE_WEIGHT: f64 = 0.5;
 
 /// What stands for a variable in the text of a pattern.
 const VARIABLE: &str = "<_>";
@@ -63,22 +65,24 @@ impl Cluster {
         out
     }
 
-    /// The share of words that are equal, and how many variables there are.
+    /// The share of words that are equal, and how many variables there are. What is a value by its look does not count.
     fn similarity(&self, tokens: &[Token<'_>]) -> (f64, usize) {
-        let (mut words, mut equal, mut variables) = (0usize, 0usize, 0usize);
+        let (mut all, mut equal, mut variables) = (0.0, 0.0, 0usize);
+        let mut before = "";
         for (have, token) in self.template.iter().zip(tokens) {
-            let is_same = match (have, token) {
-                (Some(text), Token::Text(token)) => **text == **token,
-                (None, Token::Value) => true,
-                _ => false,
-            };
             variables += usize::from(have.is_none());
+            let Token::Text(text) = token else {
+                before = "";
+                continue;
+            };
             if is_word(token) {
-                words += 1;
-                equal += usize::from(is_same);
+                let weight = if is_assignment(before) { VALUE_WEIGHT } else { 1.0 };
+                all += weight;
+                equal += if have.as_deref() == Some(*text) { weight } else { 0.0 };
             }
+            before = text;
         }
-        (if words == 0 { 1.0 } else { equal as f64 / words as f64 }, variables)
+        (if all == 0.0 { 1.0 } else { equal / all }, variables)
     }
 
     fn take(&mut self, tokens: &[Token<'_>]) {
@@ -96,6 +100,11 @@ fn is_word(token: &Token<'_>) -> bool {
         Token::Value => true,
         Token::Text(text) => text.contains(char::is_alphanumeric),
     }
+}
+
+/// Whether what follows these marks is the value of a key: `key=`, `key="`, `"key":`.
+fn is_assignment(marks: &str) -> bool {
+    marks.trim_end_matches(['"', '\'']).ends_with('=') || marks.contains("\":")
 }
 
 /// The tokens that lead down the tree: words, without values.
@@ -236,6 +245,20 @@ mod tests {
             ]),
             ["cache miss for key <_>", "request from <_> took <_>"]
         );
+    }
+
+    #[test]
+    fn a_common_beginning_does_not_make_lines_alike() {
+        let found = patterns(&[
+            "Dec 10 06:55:46 host sshd[24200]: Invalid user webmaster",
+            "Dec 10 06:55:48 host sshd[24201]: check pass again",
+            "Dec 10 06:55:49 host sshd[24202]: Invalid user test",
+        ]);
+        assert_eq!(
+            found,
+            ["Dec <_> <_> host sshd[<_>]: Invalid user <_>", "Dec <_> <_> host sshd[<_>]: check pass again"]
+        );
+        assert_eq!(patterns(&["a=foo b=bar c=baz", "a=one b=two c=three"]), ["a=<_> b=<_> c=<_>"]);
     }
 
     #[test]

@@ -23,7 +23,15 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
 
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let usage = app.db.memory_usage();
-    let figures = StoreFigures { memory_streams: usage.streams, memory_bytes: usage.bytes };
+    let maintenance = app.db.maintenance_stats();
+    let figures = StoreFigures {
+        memory_streams: usage.streams,
+        memory_bytes: usage.bytes,
+        wal_corruptions: app.db.open_report().damage.len() as u64,
+        compactions: maintenance.compactions,
+        failed_compactions: maintenance.failures,
+        waiting_queries: app.waiting_queries() as u64,
+    };
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], app.metrics.text(figures)).into_response()
 }

@@ -3,6 +3,7 @@
 mod crash;
 mod files;
 mod server;
+mod tail;
 
 use std::{
     path::Path,

@@ -24,7 +24,7 @@ impl Drop for Server {
 
 impl Server {
     /// Starts one and waits until it says where it listens.
-    fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         let mut child = narvi(args).stderr(Stdio::piped()).spawn().expect("the binary runs");
         let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
         let address = loop {
@@ -58,7 +58,7 @@ impl Server {
     }
 
     /// Sends a request; gives the status line and all that follows.
-    fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (String, String) {
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &str, body: &str) -> (String, String) {
         let mut stream = TcpStream::connect(&self.address).expect("the server listens");
         let length = body.len();
         let request = format!(
@@ -70,6 +70,11 @@ impl Server {
         stream.read_to_string(&mut answer).expect("the server answers");
         let (status, rest) = answer.split_once("\r\n").expect("a status line");
         (status.to_owned(), rest.to_owned())
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) fn wait(mut self) {
+        assert!(self.child.wait().expect("it ends").success());
     }
 
     /// Asks it to stop, and waits.
