@@ -99,7 +99,7 @@ class Load:
     def tail(self):
         stream = socket.create_connection(("127.0.0.1", self.port), timeout=10)
         key = base64.b64encode(os.urandom(16)).decode()
-        path = "/loki/api/v1/tail?" + urllib.parse.urlencode({"query": '{app="load"}', "limit": 0, "start": time.time_ns()})
+        path = "/loki/api/v1/tail?" + urllib.parse.urlencode({"query": '{app="load"}', "start": time.time_ns()})
         stream.sendall(
             f"GET {path} HTTP/1.1\r\nHost: load\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
@@ -127,7 +127,8 @@ class Load:
                 if opcode == 1:
                     frame = json.loads(payload)
                     self.tailed += sum(len(s["values"]) for s in frame.get("streams") or [])
-                    self.dropped += len(frame.get("dropped_entries") or [])
+                    # Counts the lines that were dropped but are not listed, too.
+                    self.dropped += frame.get("dropped_total", 0)
         except (TimeoutError, OSError):
             return
 
@@ -153,7 +154,10 @@ class Load:
             time.sleep(1)
         for thread in threads:
             thread.join()
-        tail.join(15)
+        # The tail may be behind; it has told of every line once it is done.
+        patience = time.time() + 30
+        while tail.is_alive() and self.tailed + self.dropped < self.acknowledged and time.time() < patience:
+            time.sleep(0.1)
         return memory
 
 

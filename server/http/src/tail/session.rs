@@ -18,7 +18,7 @@ use crate::App;
 /// Frames between the thread that makes them and the task that sends them.
 const FRAMES_AHEAD: usize = 4;
 /// How often a client is asked whether it is there.
-const PING: Duration = Duration::from_secs(5);
+const PING: Duration = Duration::from_secs(1);
 /// How long the last words to a client may take.
 const FAREWELL: Duration = Duration::from_secs(5);
 
