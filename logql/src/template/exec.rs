@@ -1,6 +1,7 @@
 //! The executor: walks a parsed template over the labels of one line, as Go's text/template does.
 
 use crate::template::Template;
+use crate::template::alert::AlertData;
 use crate::template::args::{Args, check_type, constant, literal};
 use crate::template::ast::{At, Branch, Call, Command, Expr, ExprKind, Pipe, Stmt};
 use crate::template::fields::Fields;
@@ -39,12 +40,31 @@ pub(crate) fn run(
     line: &[u8],
     timestamp_ns: i64,
 ) -> Result<(), String> {
+    run_over(template, out, Input { fields, line, timestamp_ns, alert: None }, Value::Labels)
+}
+
+/// What a run may read.
+pub(crate) struct Input<'a> {
+    pub(crate) fields: &'a dyn Fields,
+    pub(crate) line: &'a [u8],
+    pub(crate) timestamp_ns: i64,
+    pub(crate) alert: Option<&'a AlertData<'a>>,
+}
+
+/// Runs a template over any dot; the error lacks the leading `template: `.
+pub(crate) fn run_over<'a>(
+    template: &'a Template,
+    out: &mut Vec<u8>,
+    input: Input<'a>,
+    dot: Value<'a>,
+) -> Result<(), String> {
     let Some((name, body)) = template.bodies.first() else { return Ok(()) };
     let limit = out.len() + MAX_OUTPUT_BYTES;
-    let env = Env { fields, line, timestamp_ns, account: Account::new(), regex: None };
+    let Input { fields, line, timestamp_ns, alert } = input;
+    let env = Env { fields, line, timestamp_ns, account: Account::new(), alert, regex: None };
     let mut run = Run { template, out, limit, env };
-    let mut frame = Frame { name, at: At::Start, depth: 0, dollar: Value::Labels, variables: Vec::new() };
-    match run.list(&mut frame, &Value::Labels, body) {
+    let mut frame = Frame { name, at: At::Start, depth: 0, dollar: dot.clone(), variables: Vec::new() };
+    match run.list(&mut frame, &dot, body) {
         Ok(()) | Err(Halt::Break | Halt::Continue) => Ok(()),
         Err(Halt::Error(message)) => Err(place(template, &frame, &message)),
         Err(Halt::Placed(message)) => Err(message),

@@ -1,8 +1,10 @@
-//! Go's text/template as LogQL uses it in `line_format` and `label_format`, with Loki's functions.
+//! Go's text/template as LogQL uses it in `line_format` and `label_format`, with Loki's functions; and as alerts use it,
+//! with Prometheus' functions.
 //!
 //! A template is parsed once per query and run once per line over borrowed labels. Runs are bounded in steps, depth and
 //! bytes, so that no template hangs a query or exhausts its memory. Error texts are Go's.
 
+mod alert;
 mod args;
 mod ast;
 mod constant;
@@ -27,6 +29,7 @@ use std::collections::BTreeSet;
 
 use self::ast::Stmt;
 
+pub use self::alert::{AlertData, QuerySample};
 pub use self::fields::{FieldList, Fields};
 pub use self::limits::{MAX_CALL_DEPTH, MAX_OUTPUT_BYTES, MAX_STEPS, MAX_WORK_BYTES};
 
@@ -60,7 +63,7 @@ impl Template {
     /// # Errors
     /// [`TemplateError::Parse`] in Go's words.
     pub fn parse(name: &str, text: &str) -> Result<Self, TemplateError> {
-        let parsed = parse::parse(name, text).map_err(|e| TemplateError::Parse(format!("{name}:{e}")))?;
+        let parsed = parse::parse(name, text, funcs::find).map_err(|e| TemplateError::Parse(format!("{name}:{e}")))?;
         let reads = step::Reads::of(&parsed.bodies);
         let single_field = parsed.bodies.first().and_then(|(_, body)| step::single_field(body));
         Ok(Self { name: name.to_owned(), text: text.to_owned(), bodies: parsed.bodies, reads, single_field })

@@ -19,10 +19,11 @@ pub(crate) struct Parsed {
     pub(crate) bodies: Vec<(String, Vec<Stmt>)>,
 }
 
-/// Parses a template text. The error is Go's, without the leading `template: NAME:`; it starts with the line number.
-pub(crate) fn parse(name: &str, text: &str) -> Result<Parsed, String> {
+/// Parses a template text whose functions `find` knows. The error is Go's, without the leading `template: NAME:`; it starts with the line number.
+pub(crate) fn parse(name: &str, text: &str, find: funcs::Find) -> Result<Parsed, String> {
     let mut parser = Parser {
         name,
+        find,
         tokens: lex(text),
         next: 0,
         line: 1,
@@ -87,6 +88,7 @@ enum Item {
 
 struct Parser<'a> {
     name: &'a str,
+    find: funcs::Find,
     tokens: Vec<Token>,
     next: usize,
     /// Line of the last token taken, for errors.
@@ -475,7 +477,7 @@ impl Parser<'_> {
     fn term(&mut self) -> Parse<Option<Expr>> {
         let token = self.next_non_space();
         let kind = match token.kind {
-            Kind::Identifier => match funcs::find(&token.text) {
+            Kind::Identifier => match (self.find)(&token.text) {
                 Some(function) => ExprKind::Function(function),
                 None => return Err(format!("function {} not defined", quote(token.text.as_bytes()))),
             },

@@ -16,6 +16,7 @@ mod error;
 mod flags;
 mod limits;
 mod page;
+mod part;
 mod ruler;
 mod runtime;
 mod schema;

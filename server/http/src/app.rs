@@ -3,7 +3,7 @@
 use std::{
     path::PathBuf,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{
     error::ApiError,
+    handlers::Attached,
     host::{Host, NoHost},
     metrics::Metrics,
     tail::Tails,
@@ -100,6 +101,7 @@ pub struct App {
     pub(crate) limits: Arc<Limits>,
     pub(crate) patterns: Option<PatternStore>,
     pub(crate) tails: Tails,
+    pub(crate) ruler: OnceLock<Attached>,
     running: Semaphore,
     waiting: AtomicUsize,
     ready: AtomicBool,
@@ -119,6 +121,7 @@ impl App {
             settings,
             distributor: Distributor::new(),
             metrics: Metrics::new(),
+            ruler: OnceLock::new(),
             running,
             waiting: AtomicUsize::new(0),
             ready: AtomicBool::new(false),

@@ -209,8 +209,8 @@ impl Metrics {
         }
     }
 
-    /// The text of all metrics.
-    pub(crate) fn text(&self, figures: StoreFigures) -> String {
+    /// The text of all metrics, with that of others behind.
+    pub(crate) fn text(&self, figures: StoreFigures, others: &str) -> String {
         self.gauges.memory_streams.set(i64::try_from(figures.memory_streams).unwrap_or(i64::MAX));
         let gauges = &self.gauges;
         gauges.memory_chunks.set(i64::try_from(figures.memory_streams).unwrap_or(i64::MAX));
@@ -228,7 +228,9 @@ impl Metrics {
         }
         let mut out = String::new();
         // Writing to a string cannot fail.
-        let _ = prometheus_client::encoding::text::encode(&mut out, &self.registry);
+        let _ = prometheus_client::encoding::text::encode_registry(&mut out, &self.registry);
+        out.push_str(others);
+        let _ = prometheus_client::encoding::text::encode_eof(&mut out);
         out
     }
 }
@@ -253,12 +255,8 @@ mod tests {
         let metrics = Metrics::new();
         metrics.request("GET", "loki_api_v1_query_range", 200, false, 0.01);
         metrics.pushed("acme", &narvi_distributor::Prepared::default());
-        let text = metrics.text(StoreFigures {
-            memory_streams: 3,
-            memory_bytes: 5,
-            compactions: 2,
-            ..StoreFigures::default()
-        });
+        let figures = StoreFigures { memory_streams: 3, memory_bytes: 5, compactions: 2, ..StoreFigures::default() };
+        let text = metrics.text(figures, "");
         for line in [
             "loki_request_duration_seconds_count{method=\"GET\",route=\"loki_api_v1_query_range\",status_code=\"200\",ws=\"false\"} 1",
             "loki_distributor_lines_received_total{tenant=\"acme\"} 0",

@@ -19,6 +19,7 @@ impl App {
         self.queries()
             .layer(middleware::from_fn_with_state(self.clone(), compress::compress))
             .merge(Self::status_pages())
+            .merge(Self::rules())
             .route("/loki/api/v1/push", post(handlers::push))
             .route("/api/prom/push", post(handlers::push_legacy))
             .route("/otlp/v1/logs", post(handlers::push_otlp))
@@ -55,6 +56,22 @@ impl App {
             .route("/api/prom/label", label_legacy())
             .route("/api/prom/label/{name}/values", label_legacy())
             .route("/api/prom/series", series())
+    }
+
+    /// Rules, and what they do at the moment.
+    fn rules() -> Router<Arc<Self>> {
+        let mut router = Router::new()
+            .route("/prometheus/api/v1/rules", get(handlers::prometheus_rules))
+            .route("/prometheus/api/v1/alerts", get(handlers::prometheus_alerts));
+        for base in ["/loki/api/v1/rules", "/api/prom/rules"] {
+            let namespace = get(handlers::get_rules).post(handlers::set_rules).delete(handlers::delete_rules);
+            let group = get(handlers::get_rules).delete(handlers::delete_rules);
+            router = router
+                .route(base, get(handlers::list_rules))
+                .route(&format!("{base}/{{namespace}}"), namespace)
+                .route(&format!("{base}/{{namespace}}/{{groupName}}"), group);
+        }
+        router
     }
 
     /// What a process says of itself, and what it can be told.

@@ -10,6 +10,7 @@ use std::{
 use narvi::{Builder, Db};
 use narvi_config::Config;
 use narvi_http::{App, Host, HttpSettings};
+use narvi_ruler::{Ruler, RulerPlaces};
 use tokio::{net::TcpListener, signal::unix, sync::Notify};
 
 use crate::{
@@ -49,10 +50,22 @@ pub(crate) fn server(config: &Config, listen: &str, in_memory: bool) -> Outcome 
     let settings = http_settings(config, process.clone(), address);
     let marker = settings.shutdown_marker.clone();
     let app = App::new(db.clone(), settings);
+    // A ruler keeps files.
+    let ruler = if in_memory { None } else { Some(ruler(config, &app)?) };
+    if let Some(ruler) = &ruler {
+        let _entered = runtime.enter();
+        ruler.start();
+    }
     app.set_ready(true);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), http = %address, auth = config.auth_enabled, "narvi is ready");
-    let served = runtime.block_on(serve(&app, &process, listener, config.shutdown_timeout));
-    drop(app);
+    let served = runtime.block_on(async {
+        let served = serve(&app, &process, listener, config.shutdown_timeout).await;
+        if let Some(ruler) = &ruler {
+            ruler.stop().await;
+        }
+        served
+    });
+    drop((app, ruler));
     runtime.shutdown_timeout(THREADS_END);
     let flushed = flush_if_marked(&db, marker.as_deref());
     db.close()?;
@@ -126,6 +139,15 @@ fn flush_if_marked(db: &Db, marker: Option<&Path>) -> Outcome {
 /// The file in the folder that a file of Loki names.
 fn marker(folder: &Path) -> PathBuf {
     folder.join("shutdown-requested.txt")
+}
+
+/// Makes the ruler, which asks the server's own queries.
+fn ruler(config: &Config, app: &Arc<App>) -> Outcome<Arc<Ruler>> {
+    let places = RulerPlaces::in_data(&config.data_dir, &config.ruler);
+    let ruler = Ruler::new(&config.ruler, places, app.rule_queries())
+        .map_err(|error| Failure::of("the ruler cannot start", error))?;
+    app.attach_ruler(ruler.clone(), config.ruler.enable_api);
+    Ok(ruler)
 }
 
 fn http_settings(config: &Config, process: Arc<Process>, address: SocketAddr) -> HttpSettings {

@@ -1,5 +1,6 @@
 //! The functions a template may call: Go's built-in ones, Loki's and its subset of sprig's.
 
+mod alert;
 mod collections;
 mod compare;
 mod encode;
@@ -13,6 +14,7 @@ use std::fmt;
 
 use narvi_types::regex::{Regex, RegexError};
 
+use crate::template::alert::AlertData;
 use crate::template::fields::Fields;
 use crate::template::limits::Account;
 use crate::template::value::Value;
@@ -47,6 +49,8 @@ pub(crate) struct Env<'a> {
     pub(crate) line: &'a [u8],
     pub(crate) timestamp_ns: i64,
     pub(crate) account: Account,
+    /// What a template of an alert is run over.
+    pub(crate) alert: Option<&'a AlertData<'a>>,
     /// The pattern of the call at hand, if it is a constant.
     pub(crate) regex: Option<&'a Result<Regex, RegexError>>,
 }
@@ -77,9 +81,20 @@ impl fmt::Debug for Function {
     }
 }
 
-/// The function of a name.
+/// Finds the function of a name.
+pub(crate) type Find = fn(&str) -> Option<&'static Function>;
+
+/// The function of a name in a template of lines or labels.
 pub(crate) fn find(name: &str) -> Option<&'static Function> {
     FUNCTIONS.iter().find(|f| f.name == name)
+}
+
+/// How many functions of the table are Go's own.
+const OF_GO: usize = 19;
+
+/// The function of a name in a template of an alert.
+pub(crate) fn find_alert(name: &str) -> Option<&'static Function> {
+    FUNCTIONS[..OF_GO].iter().chain(&ALERT_FUNCTIONS).find(|f| f.name == name)
 }
 
 const fn fixed(name: &'static str, params: &'static [Param], body: Body) -> Function {
@@ -181,6 +196,37 @@ static FUNCTIONS: [Function; 86] = [
     fixed("now", &[], times::now),
     fixed("unixEpoch", &[Time], times::unix_epoch),
     open("default", &[Any], Any, collections::default),
+];
+
+/// Prometheus' functions.
+static ALERT_FUNCTIONS: [Function; 27] = [
+    fixed("query", &[Str], alert::query),
+    fixed("first", &[Any], alert::first),
+    fixed("label", &[Str, Any], alert::label),
+    fixed("value", &[Any], alert::value),
+    fixed("strvalue", &[Any], alert::str_value),
+    fixed("sortByLabel", &[Str, Any], alert::sort_by_label),
+    open("args", &[], Any, alert::args),
+    fixed("reReplaceAll", &[Str, Str, Str], alert::re_replace_all),
+    fixed("safeHtml", &[Str], alert::as_it_is),
+    fixed("match", &[Str, Str], alert::matches),
+    fixed("title", &[Str], strings::title),
+    fixed("toUpper", &[Str], strings::upper),
+    fixed("toLower", &[Str], strings::lower),
+    fixed("graphLink", &[Str], alert::graph_link),
+    fixed("tableLink", &[Str], alert::table_link),
+    fixed("stripPort", &[Str], alert::strip_port),
+    fixed("stripDomain", &[Str], alert::strip_domain),
+    fixed("humanize", &[Any], alert::humanize),
+    fixed("humanize1024", &[Any], alert::humanize_1024),
+    fixed("humanizeDuration", &[Any], alert::humanize_duration),
+    fixed("humanizePercentage", &[Any], alert::humanize_percentage),
+    fixed("humanizeTimestamp", &[Any], alert::humanize_timestamp),
+    fixed("toTime", &[Any], alert::to_time),
+    fixed("parseDuration", &[Str], alert::parse_duration),
+    fixed("externalURL", &[], alert::external_url),
+    fixed("pathPrefix", &[], alert::path_prefix),
+    fixed("now", &[], times::now),
 ];
 
 /// Argument `n` as a string; the executor has checked that it is one.

@@ -9,6 +9,7 @@ mod patterns;
 mod push;
 mod query;
 mod request_limits;
+mod rules;
 mod shards;
 mod status;
 mod tail;
@@ -34,6 +35,7 @@ pub(crate) use self::{
     patterns::patterns,
     push::{push, push_legacy, push_otlp},
     query::{format_query, query, query_range},
+    rules::{Attached, delete_rules, get_rules, list_rules, prometheus_alerts, prometheus_rules, set_rules},
     shards::shards,
     status::{build_info, flush, log_level, metrics, prepare_shutdown, ready, set_log_level, shutdown},
     tail::{tail, tail_legacy},

@@ -33,7 +33,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
         waiting_queries: app.waiting_queries() as u64,
     };
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], app.metrics.text(figures)).into_response()
+    ([(header::CONTENT_TYPE, kind)], app.metrics.text(figures, &app.ruler_metrics())).into_response()
 }
 
 pub(crate) async fn flush(State(app): State<Arc<App>>) -> Result<StatusCode, ApiError> {

@@ -2,6 +2,7 @@
 
 mod crash;
 mod files;
+mod ruler;
 mod server;
 mod tail;
 

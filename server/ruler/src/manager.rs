@@ -1,0 +1,269 @@
+//! The ruler as a whole: reads rules again and again, starts, changes and stops groups.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use narvi::Tenant;
+use narvi_config::{RuleStorage, RulerConfig};
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
+
+use crate::{
+    Evaluate, Filter, Group, GroupView, Namespaces, RuleStore, RulerError,
+    group::{GroupRun, Shared},
+    metrics::{Metrics, OfUser},
+    notify::Notifier,
+    remote::Writer,
+    state::StateStore,
+};
+
+/// How many groups are evaluated at once.
+const GROUPS_AT_ONCE: usize = 4;
+
+/// How long queues may take to empty when the ruler stops.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where a ruler keeps its files.
+#[derive(Clone, Debug)]
+#[expect(clippy::exhaustive_structs, reason = "plain settings")]
+pub struct RulerPlaces {
+    /// Rules that the API writes.
+    pub rules: PathBuf,
+    /// States of alerts.
+    pub state: PathBuf,
+    /// Samples that are not sent yet.
+    pub samples: PathBuf,
+}
+
+impl RulerPlaces {
+    /// The usual places in a data directory.
+    pub fn in_data(folder: &std::path::Path, config: &RulerConfig) -> Self {
+        let own = folder.join("ruler");
+        let samples = config.wal_dir.clone().unwrap_or_else(|| own.join("remote-write"));
+        Self { rules: folder.join("rules"), state: own.join("state"), samples }
+    }
+}
+
+/// A group's name: tenant, namespace, name.
+type Key = (Tenant, String, String);
+
+/// All groups, and the namespaces whose files cannot be used at the moment.
+type Read = (BTreeMap<Key, Group>, HashSet<(Tenant, String)>);
+
+/// Evaluates rules from [`Ruler::start`] to [`Ruler::stop`].
+pub struct Ruler {
+    store: RuleStore,
+    shared: Arc<Shared>,
+    poll_interval: Duration,
+    enabled: Vec<String>,
+    disabled: Vec<String>,
+    stop: watch::Sender<bool>,
+    groups: Mutex<BTreeMap<Key, Running>>,
+    poller: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Running {
+    run: Arc<GroupRun>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl std::fmt::Debug for Ruler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ruler").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
+impl Ruler {
+    /// Makes a ruler that does nothing yet. Makes no folder.
+    ///
+    /// # Errors
+    /// Settings that cannot be used.
+    pub fn new(
+        config: &RulerConfig,
+        places: RulerPlaces,
+        evaluate: Arc<dyn Evaluate>,
+    ) -> Result<Arc<Self>, RulerError> {
+        let store = match &config.storage {
+            RuleStorage::Data => RuleStore::writable(places.rules),
+            RuleStorage::Local(folder) => RuleStore::read_only(folder),
+        };
+        let metrics = Arc::new(Metrics::new());
+        let shared = Shared {
+            evaluate,
+            notifier: Arc::new(Notifier::new(config, metrics.clone())?),
+            writer: Arc::new(Writer::new(config, places.samples, metrics.clone())?),
+            states: StateStore::new(places.state),
+            metrics,
+            running: Semaphore::new(GROUPS_AT_ONCE),
+            external_labels: config.external_labels.clone().into_iter().collect(),
+            external_url: config.external_url.clone(),
+            default_interval: config.evaluation_interval,
+            resend_delay: config.resend_delay,
+            outage_tolerance: config.for_outage_tolerance,
+            grace: config.for_grace_period,
+        };
+        Ok(Arc::new(Self {
+            store: store.limits(config.max_rules_per_group, config.max_groups_per_tenant),
+            shared: Arc::new(shared),
+            poll_interval: config.poll_interval,
+            enabled: config.enabled_tenants.clone(),
+            disabled: config.disabled_tenants.clone(),
+            stop: watch::channel(false).0,
+            groups: Mutex::default(),
+            poller: Mutex::default(),
+        }))
+    }
+
+    /// Where the rules lie.
+    pub fn store(&self) -> &RuleStore {
+        &self.store
+    }
+
+    /// Begins to read rules and to evaluate them. Must be called within a runtime.
+    pub fn start(self: &Arc<Self>) {
+        let (this, mut stop) = (self.clone(), self.stop.subscribe());
+        let task = tokio::spawn(async move {
+            let of_task = this.clone();
+            let resumed = tokio::task::spawn_blocking(move || of_task.shared.writer.resume()).await;
+            if let Ok(Err(error)) = resumed {
+                tracing::error!(%error, "samples of an earlier run cannot be sent");
+            }
+            let mut first = true;
+            while !*stop.borrow() {
+                this.poll(first).await;
+                first = false;
+                tokio::select! {
+                    () = tokio::time::sleep(this.poll_interval) => {}
+                    _ = stop.changed() => {}
+                }
+            }
+        });
+        *self.poller.lock() = Some(task);
+    }
+
+    /// Stops reading and evaluating; evaluations under way end, and what waits to be sent is sent if that is quick.
+    pub async fn stop(&self) {
+        self.stop.send_replace(true);
+        let poller = self.poller.lock().take();
+        if let Some(poller) = poller {
+            let _ = poller.await;
+        }
+        let groups = std::mem::take(&mut *self.groups.lock());
+        for running in groups.values() {
+            running.stop.send_replace(true);
+        }
+        for (_, running) in groups {
+            let _ = running.task.await;
+        }
+        self.shared.notifier.stop(PATIENCE).await;
+        self.shared.writer.stop(PATIENCE).await;
+    }
+
+    /// Reads the rules anew and starts, changes or stops groups as they say.
+    async fn poll(self: &Arc<Self>, first: bool) {
+        let this = self.clone();
+        let read = match tokio::task::spawn_blocking(move || this.read()).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(error)) => return tracing::error!(%error, "rules cannot be read; the last ones go on"),
+            Err(error) => return tracing::error!(%error, "reading rules failed unexpectedly; the last ones go on"),
+        };
+        let (wanted, faulty) = read;
+        if first {
+            let known = wanted.keys().map(|(tenant, namespace, name)| self.shared.states.path(tenant, namespace, name));
+            let (states, known) = (self.shared.states.clone(), known.collect::<HashSet<_>>());
+            // A file that cannot be read now may be mended: its states are kept.
+            if faulty.is_empty() {
+                let _ = tokio::task::spawn_blocking(move || states.sweep(&known)).await;
+            }
+        }
+        let gone: Vec<(Key, Running)> = {
+            let mut groups = self.groups.lock();
+            let stays = |key: &Key| wanted.contains_key(key) || faulty.contains(&(key.0.clone(), key.1.clone()));
+            let gone: Vec<Key> = groups.keys().filter(|key| !stays(key)).cloned().collect();
+            gone.into_iter().filter_map(|key| groups.remove_entry(&key)).collect()
+        };
+        for (_, running) in gone {
+            let run = end(running).await;
+            let _ = tokio::task::spawn_blocking(move || run.retire()).await;
+        }
+        for (key, group) in wanted {
+            self.put(key, group).await;
+        }
+    }
+
+    /// Starts a group, or puts it in the place of an older version.
+    async fn put(&self, key: Key, group: Group) {
+        let old = {
+            let mut groups = self.groups.lock();
+            match groups.get(&key) {
+                Some(running) if running.run.group == group => return,
+                _ => groups.remove(&key),
+            }
+        };
+        let before = match old {
+            Some(running) => Some(end(running).await),
+            None => None,
+        };
+        let (shared, (tenant, namespace, _)) = (self.shared.clone(), key.clone());
+        let made = tokio::task::spawn_blocking(move || {
+            Arc::new(GroupRun::new(shared, tenant, namespace, group, before.as_deref()))
+        });
+        let Ok(run) = made.await else { return tracing::error!("a group of rules could not be started") };
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(run.clone().run(stopped));
+        self.groups.lock().insert(key, Running { run, stop, task });
+    }
+
+    /// Reads the rules of all tenants. Blocks.
+    fn read(&self) -> Result<Read, RulerError> {
+        let (mut groups, mut faulty) = (BTreeMap::new(), HashSet::new());
+        for tenant in self.store.tenants()? {
+            let is_named = |names: &[String]| names.iter().any(|name| name == tenant.as_str());
+            if is_named(&self.disabled) || (!self.enabled.is_empty() && !is_named(&self.enabled)) {
+                continue;
+            }
+            let (namespaces, wrong): (Namespaces, _) = self.store.load(&tenant)?;
+            let user = OfUser { user: tenant.as_str().to_owned() };
+            self.shared.metrics.reload_ok.get_or_create(&user).set(i64::from(wrong.is_empty()));
+            for (namespace, error) in wrong {
+                tracing::error!(tenant = tenant.as_str(), %error, "rules are not used until this is mended");
+                faulty.insert((tenant.clone(), namespace));
+            }
+            for (namespace, list) in namespaces {
+                for group in list {
+                    groups.insert((tenant.clone(), namespace.clone(), group.name.clone()), group);
+                }
+            }
+        }
+        Ok((groups, faulty))
+    }
+
+    /// How the groups of a tenant stand, sorted by namespace and name.
+    pub fn groups(&self, tenant: &Tenant, filter: &Filter) -> Vec<GroupView> {
+        let groups = self.groups.lock();
+        let runs: Vec<_> =
+            groups.iter().filter(|((of, ..), _)| of == tenant).map(|(_, running)| running.run.clone()).collect();
+        drop(groups);
+        runs.iter().filter_map(|run| run.view(filter)).collect()
+    }
+
+    /// Appends the text of the ruler's metrics, without the line that ends an exposition.
+    pub fn encode_metrics(&self, out: &mut String) {
+        self.shared.metrics.encode(out);
+    }
+}
+
+/// Stops a group and waits until it has.
+async fn end(running: Running) -> Arc<GroupRun> {
+    running.stop.send_replace(true);
+    let _ = running.task.await;
+    running.run
+}
