@@ -24,6 +24,12 @@ impl Form {
         Self(all)
     }
 
+    /// As [`Form::new`], but refuses what Go does not read.
+    pub(crate) fn read(query: &str, body: &[u8]) -> Result<Self, ApiError> {
+        well_formed(body).and_then(|()| well_formed(query.as_bytes())).map_err(ApiError::bad)?;
+        Ok(Self::new(query, body))
+    }
+
     /// The first value of a parameter; empty if it is missing.
     pub(crate) fn get(&self, name: &str) -> &str {
         self.0.get(name).and_then(|values| values.first()).map_or("", String::as_str)
@@ -162,16 +168,72 @@ fn parse_time(text: &str) -> Result<i64, String> {
     }
 }
 
-/// Go's RFC 3339: an upper-case `T` and `Z`, both date and time, an offset with a colon.
-fn rfc3339(text: &str) -> Option<i64> {
-    let shape = text.as_bytes();
-    let zone =
-        shape.ends_with(b"Z") || shape.get(shape.len().checked_sub(6)?).is_some_and(|b| matches!(b, b'+' | b'-'));
-    if shape.get(10) != Some(&b'T') || !zone {
+/// Checks the escapes and separators of a form, with Go's words.
+fn well_formed(form: &[u8]) -> Result<(), String> {
+    if form.contains(&b';') {
+        return Err("invalid semicolon separator in query".to_owned());
+    }
+    let mut rest = form;
+    while let Some(at) = rest.iter().position(|b| *b == b'%') {
+        let (_, escape) = rest.split_at(at);
+        let digits = escape.iter().skip(1).take(2).filter(|b| b.is_ascii_hexdigit()).count();
+        if digits < 2 {
+            // Go shows the escape up to the end of its name or value.
+            let shown = escape.get(..3).unwrap_or(escape);
+            let shown = shown.split(|b| matches!(b, b'&' | b'=')).next().unwrap_or(shown);
+            return Err(format!("invalid URL escape {:?}", String::from_utf8_lossy(shown)));
+        }
+        rest = escape.get(3..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Go's RFC 3339 in nanoseconds: an upper-case `T` and `Z`, an offset with a colon; the hour may have one digit, and
+/// digits beyond nanoseconds are left out.
+pub(crate) fn rfc3339(text: &str) -> Option<i64> {
+    let (date, rest) = text.split_once('T')?;
+    let (clock, offset_secs) = match rest.strip_suffix('Z') {
+        Some(clock) => (clock, 0),
+        None => zone(rest)?,
+    };
+    let (clock, fraction) = clock.split_once(['.', ',']).map_or((clock, "0"), |(clock, fraction)| (clock, fraction));
+    let [year, month, day] = three(date, '-')?;
+    let [hour, minute, second] = three(clock, ':')?;
+    let (year, month, day) = (digits(year, 4..=4)?, digits(month, 2..=2)?, digits(day, 2..=2)?);
+    let (hour, minute, second) = (digits(hour, 1..=2)?, digits(minute, 2..=2)?, digits(second, 2..=2)?);
+    let nanos = digits(fraction.get(..9).unwrap_or(fraction), 1..=9)?;
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    let time: jiff::Timestamp = text.parse().ok()?;
-    i64::try_from(time.as_nanosecond()).ok()
+    let small = |number: i64| i8::try_from(number).ok();
+    let date = jiff::civil::Date::new(i16::try_from(year).ok()?, small(month)?, small(day)?).ok()?;
+    let time = jiff::civil::Time::new(small(hour)?, small(minute)?, small(second)?, 0).ok()?;
+    let time = jiff::tz::TimeZone::UTC.to_timestamp(date.to_datetime(time)).ok()?;
+    let scale = 10_i64.pow(9_u32.saturating_sub(u32::try_from(fraction.len()).ok()?));
+    time.as_second().checked_sub(offset_secs)?.checked_mul(SECOND)?.checked_add(nanos * scale)
+}
+
+fn three(text: &str, between: char) -> Option<[&str; 3]> {
+    text.split(between).collect::<Vec<_>>().try_into().ok()
+}
+
+/// Splits `+02:00` off the end of a time; gives its seconds.
+fn zone(text: &str) -> Option<(&str, i64)> {
+    let (clock, zone) = text.split_at_checked(text.len().checked_sub(6)?)?;
+    let sign = match zone.get(..1)? {
+        "+" => 1,
+        "-" => -1,
+        _ => return None,
+    };
+    let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+    let (hours, minutes) = (digits(hours, 2..=2)?, digits(minutes, 2..=2)?);
+    (hours <= 24 && minutes <= 60).then_some((clock, sign * (hours * 3600 + minutes * 60)))
+}
+
+/// A number of so many digits.
+fn digits(text: &str, count: std::ops::RangeInclusive<usize>) -> Option<i64> {
+    let valid = count.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    valid.then(|| text.parse().ok()).flatten()
 }
 
 /// Go's `strconv.ParseInt` for base ten, with its error text.
@@ -238,10 +300,32 @@ mod tests {
             ("2026-09-20 00:00:00Z", Err("strconv.ParseInt: parsing \"2026-09-20 00:00:00Z\": invalid syntax")),
             ("2026-09-20", Err("strconv.ParseInt: parsing \"2026-09-20\": invalid syntax")),
             ("2026-02-30T00:00:00Z", Err("strconv.ParseInt: parsing \"2026-02-30T00:00:00Z\": invalid syntax")),
+            ("2026-09-20T0:00:00,5Z", Ok(1_789_862_400_500_000_000)),
+            ("2026-09-19T23:59:59.00000000019-00:01", Ok(1_789_862_459_000_000_000)),
+            ("2026-09-20T00:00Z", Err("strconv.ParseInt: parsing \"2026-09-20T00:00Z\": invalid syntax")),
+            ("2026-09-20-05T00:00Z", Err("strconv.ParseInt: parsing \"2026-09-20-05T00:00Z\": invalid syntax")),
+            ("2026-09-20T00:00:60Z", Err("strconv.ParseInt: parsing \"2026-09-20T00:00:60Z\": invalid syntax")),
+            ("2026-09-20T00:00:00.Z", Err("strconv.ParseInt: parsing \"2026-09-20T00:00:00.Z\": invalid syntax")),
             ("NaN", Err("strconv.ParseInt: parsing \"NaN\": invalid syntax")),
             ("99999999999999999999", Err("strconv.ParseInt: parsing \"99999999999999999999\": value out of range")),
         ] {
             assert_eq!(parse_time(text), expected.map_err(str::to_owned), "{text}");
+        }
+    }
+
+    #[test]
+    fn forms_are_as_go_wants_them() {
+        for good in ["", "a=b&c=%2f+x", "%41=%zz".replace("zz", "7a").as_str()] {
+            assert!(Form::read(good, good.as_bytes()).is_ok(), "{good}");
+        }
+        for (bad, text) in [
+            ("a=%zz", "invalid URL escape \"%zz\""),
+            ("a=%4", "invalid URL escape \"%4\""),
+            ("a=%&b=1", "invalid URL escape \"%\""),
+            ("a=1;b=2", "invalid semicolon separator in query"),
+        ] {
+            assert_eq!(Form::read(bad, b"").expect_err(bad).message, text);
+            assert_eq!(Form::read("", bad.as_bytes()).expect_err(bad).message, text);
         }
     }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    http::{StatusCode, header},
+    http::{StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{any, get, post},
@@ -110,10 +110,33 @@ const RINGS: [&str; 8] = [
     "/ui/ring",
 ];
 
-/// Go's answer to an unknown path.
-async fn not_found() -> Response {
+/// Go's answer to an unknown path: first the way to the path that it may mean.
+async fn not_found(uri: Uri) -> Response {
+    if let Some(mut clean) = cleaned(uri.path()) {
+        if let Some(query) = uri.query() {
+            clean = clean + "?" + query;
+        }
+        return (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, clean)]).into_response();
+    }
     let headers = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     (StatusCode::NOT_FOUND, headers, "404 page not found\n").into_response()
+}
+
+/// The path without empty and dotted segments, if it has some: clients whose address ends in a slash send such.
+fn cleaned(path: &str) -> Option<String> {
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(kept.pop()),
+            segment => kept.push(segment),
+        }
+    }
+    let mut clean = String::from("/") + &kept.join("/");
+    if path.ends_with('/') && clean.len() > 1 {
+        clean.push('/');
+    }
+    (clean != path).then_some(clean)
 }
 
 /// Counts every request.
@@ -136,6 +159,20 @@ fn route_label(path: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn paths_are_cleaned() {
+        for (path, clean) in [
+            ("/nothing", None),
+            ("/nothing/", None),
+            ("/", None),
+            ("//ready", Some("/ready")),
+            ("/loki//api/./v1/../v1/labels/", Some("/loki/api/v1/labels/")),
+            ("/../..", Some("/")),
+        ] {
+            assert_eq!(super::cleaned(path).as_deref(), clean, "{path}");
+        }
+    }
+
     #[test]
     fn routes_are_labelled_as_in_loki() {
         assert_eq!(super::route_label("/loki/api/v1/label/{name}/values"), "loki_api_v1_label_name_values");

@@ -43,6 +43,9 @@ pub(crate) use self::{
 };
 use crate::{App, error::ApiError, params::Form, tenant};
 
+/// The media type of forms.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 /// A request for data: its tenant, parameters and headers.
 pub(crate) struct Asked {
     pub(crate) tenants: Vec<Tenant>,
@@ -56,13 +59,13 @@ impl FromRequest<Arc<App>> for Asked {
 
     async fn from_request(request: axum::extract::Request, app: &Arc<App>) -> Result<Self, ApiError> {
         let (parts, body) = request.into_parts();
-        let form = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-        let is_form = form.is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded"));
+        let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or("");
+        let is_form = kind.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case(FORM);
         // Who asks is looked at before what is asked.
         let mut asked = Self::of_parts(app, &parts)?;
         if parts.method == Method::POST && is_form {
             let body = read_body(body, app.settings.max_form_bytes).await?;
-            asked.form = Form::new(parts.uri.query().unwrap_or(""), &body);
+            asked.form = Form::read(parts.uri.query().unwrap_or(""), &body)?;
         }
         Ok(asked)
     }
@@ -76,7 +79,7 @@ impl Asked {
             tenant::one(&tenants)?;
         }
         let limits = request_limits::tightened(app, &tenants, &parts.headers)?;
-        let form = Form::new(parts.uri.query().unwrap_or(""), &[]);
+        let form = Form::read(parts.uri.query().unwrap_or(""), &[])?;
         Ok(Self { tenants, limits, form, headers: parts.headers.clone() })
     }
 }

@@ -9,6 +9,7 @@ use narvi_types::{Entry, Metadata, Timestamp};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::{JsonShape, PushError, parse_labels};
+use crate::params::rfc3339;
 
 /// Decodes a push. Lines without escapes are slices of the body.
 pub(crate) fn decode(shape: JsonShape, body: &Bytes) -> Result<Vec<RawStream>, PushError> {
@@ -216,9 +217,7 @@ seed!(LegacyEntry, Option<Entry>, "an entry: {\"ts\": \"<RFC 3339>\", \"line\": 
                 b"ts" => {
                     let text = map.next_value_seed(Text)?;
                     let text = String::from_utf8_lossy(&text);
-                    let time: Option<jiff::Timestamp> = text.parse().ok();
-                    let ns = time.and_then(|t| i64::try_from(t.as_nanosecond()).ok());
-                    entry.timestamp = Timestamp::from_ns(ns.ok_or_else(|| {
+                    entry.timestamp = Timestamp::from_ns(rfc3339(&text).ok_or_else(|| {
                         de::Error::custom(format!("parsing time \"{text}\" as \"2006-01-02T15:04:05Z07:00\""))
                     })?);
                 }

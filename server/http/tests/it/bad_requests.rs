@@ -84,6 +84,9 @@ const CASES: &[Case] = &[
     (POST, "/ingester/shutdown", &[("flush", "maybe")], "t", 400, "invalid value of flush: \"maybe\" is neither true nor false"),
     (GET, "/ingester/prepare_shutdown", &[], "t", 500, "no path of a shutdown marker is configured; set ingester.shutdown_marker_path"),
     (GET, "/nothing", &[], "t", 404, "404 page not found"),
+    // Forms that cannot be read.
+    (GET, "/loki/api/v1/labels?start=%zz", &[], "t", 400, "invalid URL escape \"%zz\""),
+    (GET, "/loki/api/v1/labels?start=1;end=2", &[], "t", 400, "invalid semicolon separator in query"),
     // Methods.
     ("DELETE", RANGE, &[], "t", 405, ""),
     (GET, "/loki/api/v1/push", &[], "t", 405, ""),
@@ -118,7 +121,12 @@ fn every_mistake_has_its_answer() {
         );
         let query: Vec<String> = pairs.map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
         let head = if *tenant == NO_TENANT { String::new() } else { format!("X-Scope-OrgID: {tenant}\r\n") };
-        let answer = server.ask(method, &format!("{path}?{}", query.join("&")), &head, b"");
+        let answer = server.ask(
+            method,
+            &format!("{path}{}{}", if path.contains('?') { "&" } else { "?" }, query.join("&")),
+            &head,
+            b"",
+        );
         compare(&mut wrong, &format!("{method} {path} {params:?}"), &answer, *status, text);
     }
     for (kind, encoding, body, status, text) in PUSHES {

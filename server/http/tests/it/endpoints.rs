@@ -134,8 +134,8 @@ fn a_request_may_tighten_its_limits() {
 }
 
 #[test]
-fn volume_counts_the_bytes_of_lines() {
-    let (server, _) = with_process(|_| {});
+fn volume_counts_the_bytes_of_lines_and_metadata() {
+    let (server, _) = with_process(|settings| settings.limits.discover_log_levels = false);
     let values = r#"["5000000000","12345"],["15000000000","123"],["25000000000","1"]"#;
     server.push("t", &format!(r#"{{"streams":[{{"stream":{{"app":"x","env":"e"}},"values":[{values}]}}]}}"#));
     server.push("t", r#"{"streams":[{"stream":{"app":"y"},"values":[["5000000000","1234567"]]}]}"#);
@@ -164,6 +164,33 @@ fn volume_counts_the_bytes_of_lines() {
         let (kind, _) = ask("volume_range", "start=0&end=30&step=30");
         assert_eq!(kind, "vector");
     }
+    let values = r#"["50000000000","123",{"key":"value"}],["51000000000","1",{"key":"value"}]"#;
+    server.push("t", &format!(r#"{{"streams":[{{"stream":{{"app":"x"}},"values":[{values}]}}]}}"#));
+    // As in Loki's chunks: eight bytes for each pair, and the name once.
+    let (_, result) = ask("volume", "start=40&end=60");
+    assert_eq!(result, r#"[{"metric":{"app":"x"},"value":[60,"23"]}]"#);
+    let (_, result) = ask("volume", "start=40&end=51");
+    assert_eq!(result, r#"[{"metric":{"app":"x"},"value":[51,"14"]}]"#);
+}
+
+#[test]
+fn a_path_with_empty_segments_leads_to_the_clean_one() {
+    let (server, _) = with_process(|_| {});
+    let answer = server.get("t", "//loki/./api/v1/labels?start=1&end=2");
+    assert_eq!(answer.status, 301);
+    assert!(answer.head.contains("location: /loki/api/v1/labels?start=1&end=2"), "{}", answer.head);
+    assert_eq!(server.get("t", "/loki/api/v1/labels/").status, 404);
+}
+
+#[test]
+fn the_media_type_of_a_form_is_read_as_such() {
+    let (server, _) = with_process(|_| {});
+    let ask = |kind: &str| {
+        let head = format!("X-Scope-OrgID: t\r\nContent-Type: {kind}\r\n");
+        server.ask("POST", "/loki/api/v1/query", &head, b"query=vector(1)&time=5").status
+    };
+    assert_eq!(ask("Application/X-WWW-form-urlencoded; charset=utf-8"), 200);
+    assert_eq!((ask("application/x-www-form-urlencodedx"), ask("text/plain")), (400, 400));
 }
 
 #[test]
