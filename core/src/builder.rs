@@ -6,7 +6,8 @@ use std::{
 };
 
 use crate::{
-    Db, Result, Settings, Store,
+    Db, Result, Retention, Settings, Store,
+    retention::{KeepAll, SharedRetention},
     writer::{Background, Setup, Writer},
 };
 
@@ -17,17 +18,19 @@ pub struct Builder {
     folder: Option<PathBuf>,
     store: Option<Arc<dyn Store>>,
     settings: Settings,
+    retention: SharedRetention,
 }
 
 impl Builder {
     pub(crate) fn new(folder: &Path) -> Self {
-        Self { folder: Some(folder.to_owned()), store: None, settings: Settings::default() }
+        Self { folder: Some(folder.to_owned()), ..Self::in_memory() }
     }
 
     /// A database without a data directory: no write-ahead log, and, unless a store is set, everything in memory. Rows that are
     /// not flushed are gone with the process.
     pub fn in_memory() -> Self {
-        Self { folder: None, store: None, settings: Settings::default() }
+        let retention = SharedRetention(Arc::new(KeepAll));
+        Self { folder: None, store: None, settings: Settings::default(), retention }
     }
 
     /// Keeps packs, tables and manifests in this store instead of the data directory.
@@ -42,6 +45,12 @@ impl Builder {
         self
     }
 
+    /// Says how long rows are kept. Without this, only requests to delete remove any.
+    pub fn retention(mut self, retention: Arc<dyn Retention>) -> Self {
+        self.retention = SharedRetention(retention);
+        self
+    }
+
     /// Opens the database; see [`Db::open`].
     ///
     /// # Errors
@@ -49,6 +58,6 @@ impl Builder {
     pub fn open(self) -> Result<Db> {
         let writer = Writer::open(Setup { folder: self.folder, store: self.store, settings: self.settings })?;
         let background = Background::start(&writer)?;
-        Db::new(writer, background)
+        Db::new(writer, background, self.retention)
     }
 }

@@ -5,9 +5,12 @@ use std::{path::Path, sync::Arc};
 use narvi_types::{Selector, Tenant};
 
 use crate::{
-    Ack, Builder, CompactionSummary, MaintenanceStats, OpenReport, PushStream, Result, Settings, Subscription,
-    maintain::{self, Maintainer},
+    Ack, Builder, CompactionSummary, MaintenanceStats, OpenReport, PushStream, Result, RetentionSummary, Settings,
+    Subscription,
+    deletes::{Book, MarkFiles},
+    maintain::{self, Maintainer, Parts},
     read::{Packs, Tables},
+    retention::{Horizon, SharedRetention},
     state::{SharedState, State},
     writer::{Background, Writer},
 };
@@ -27,6 +30,9 @@ pub(crate) struct Inner {
     pub(crate) writer: Arc<Writer>,
     packs: Arc<Packs>,
     tables: Arc<Tables>,
+    /// Compiled requests to delete, and the rows that they hit.
+    book: Arc<Book>,
+    marks: Arc<MarkFiles>,
 }
 
 impl Drop for Inner {
@@ -61,12 +67,21 @@ impl Db {
         Builder::new(path.as_ref())
     }
 
-    pub(crate) fn new(writer: Arc<Writer>, background: Background) -> Result<Self> {
+    pub(crate) fn new(writer: Arc<Writer>, background: Background, retention: SharedRetention) -> Result<Self> {
         let packs = Arc::new(Packs::new(writer.store().clone()));
         let tables = Arc::new(Tables::new(writer.store().clone()));
-        let maintainer = Maintainer::new(writer.clone(), tables.clone(), packs.clone());
-        let maintenance = maintain::Background::start(maintainer)?;
-        Ok(Self { inner: Arc::new(Inner { maintenance, background, writer, packs, tables }) })
+        let marks = Arc::new(MarkFiles::new(writer.store().clone()));
+        let book = Arc::new(Book::default());
+        let parts = Parts {
+            writer: writer.clone(),
+            tables: tables.clone(),
+            packs: packs.clone(),
+            book: book.clone(),
+            marks: marks.clone(),
+            retention,
+        };
+        let maintenance = maintain::Background::start(Maintainer::new(parts))?;
+        Ok(Self { inner: Arc::new(Inner { maintenance, background, writer, packs, tables, book, marks }) })
     }
 
     /// Adds lines. When it returns, all of them are in the write-ahead log and in the answers of queries that begin
@@ -135,6 +150,23 @@ impl Db {
         self.inner.maintenance.maintainer.compact()
     }
 
+    /// Applies retention ([`Builder::retention`]) and completes requests to delete, once. A thread does it by itself unless
+    /// the settings say no.
+    ///
+    /// Rows that are older than their stream's period when this begins are not answered by any query that begins
+    /// thereafter; index look-ups that count by whole blocks may still count them until their files are written anew. Files
+    /// of which all rows are dead are taken out unread, others are written anew when more than
+    /// [`RetentionSettings::rewrite_percent`](crate::RetentionSettings::rewrite_percent) of their rows are too old, or a
+    /// request that can no longer be cancelled hits one. Such a request is then processed, unless files are damaged that may
+    /// hold its lines. The bytes of files taken out are free after [`Settings::garbage_grace_secs`]. Until this has run
+    /// after the database was opened, rows that are too old and not removed yet are answered.
+    ///
+    /// # Errors
+    /// The store fails or is full, or the database is closed. Trying again is right.
+    pub fn apply_retention(&self) -> Result<RetentionSummary> {
+        self.inner.maintenance.maintainer.apply_retention()
+    }
+
     /// What merging and deleting files has done since the database was opened.
     pub fn maintenance_stats(&self) -> MaintenanceStats {
         self.inner.maintenance.maintainer.stats()
@@ -160,6 +192,19 @@ impl Db {
 
     pub(crate) fn tables(&self) -> &Arc<Tables> {
         &self.inner.tables
+    }
+
+    pub(crate) fn book(&self) -> &Book {
+        &self.inner.book
+    }
+
+    pub(crate) fn marks(&self) -> &Arc<MarkFiles> {
+        &self.inner.marks
+    }
+
+    /// What retention hides of a tenant, as of the last run of the upkeep.
+    pub(crate) fn horizon(&self, tenant: &Tenant) -> Option<Horizon> {
+        self.inner.maintenance.maintainer.horizon(tenant)
     }
 
     #[cfg(test)]

@@ -14,7 +14,8 @@ use narvi_types::TimeRange;
 
 use crate::{
     Error, ErrorKind, LocalStore, Result, Store,
-    manifest::{FileEntry, Manifest, ManifestStore},
+    deletes::MarkFiles,
+    manifest::{FileEntry, Manifest, ManifestStore, MarkFile},
 };
 
 /// What a check comes across, in order.
@@ -124,6 +125,9 @@ pub fn check(path: impl AsRef<Path>, progress: &mut dyn FnMut(CheckEvent<'_>)) -
     for file in &manifest.tables {
         check.table(file);
     }
+    for file in &manifest.marks {
+        check.marks(file);
+    }
     check.unnamed(&manifest)?;
     Ok(check.report)
 }
@@ -198,6 +202,12 @@ impl Check<'_> {
         }
     }
 
+    fn marks(&mut self, file: &MarkFile) {
+        if let Err(error) = MarkFiles::new(self.store.clone()).open(file) {
+            self.damage(error.to_string());
+        }
+    }
+
     /// Compares each block reference of a table with the frame that it names.
     fn references(&self, bytes: Bytes) -> Result<(), String> {
         let table = Table::open(bytes).map_err(|error| error.to_string())?;
@@ -227,7 +237,7 @@ impl Check<'_> {
 
     fn unnamed(&mut self, manifest: &Manifest) -> Result<()> {
         let names: BTreeSet<&str> = manifest.names();
-        for folder in ["packs", "index"] {
+        for folder in ["packs", "index", "marks"] {
             for object in self.store.list(folder)? {
                 if !names.contains(object.key.as_str()) {
                     self.report.unnamed.push(object.key);

@@ -25,6 +25,8 @@
 mod builder;
 mod clock;
 mod db;
+mod delete_api;
+mod deletes;
 mod error;
 mod failpoint;
 mod head;
@@ -34,6 +36,7 @@ mod manifest;
 mod mmap;
 mod query;
 mod read;
+mod retention;
 mod settings;
 mod state;
 mod store;
@@ -51,13 +54,15 @@ pub use object_store;
 
 pub use crate::builder::Builder;
 pub use crate::db::Db;
+pub use crate::deletes::{DeleteId, DeleteIdError, DeleteRequest, DeleteStatus};
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::inspect::{CheckEvent, CheckReport, check, inspect};
-pub use crate::maintain::{CompactionSummary, MaintenanceStats};
+pub use crate::maintain::{CompactionSummary, MaintenanceStats, RetentionSummary};
 pub use crate::manifest::{ManifestSummary, inspect_manifest};
 pub use crate::query::{DbQuery, MemoryUsage, Rows, Snapshot};
 pub use crate::read::StreamStats;
-pub use crate::settings::{CompactionSettings, FlushSettings, Settings, WalSettings, WalSync};
+pub use crate::retention::{Retention, RetentionPolicy, StreamRetention};
+pub use crate::settings::{CompactionSettings, FlushSettings, RetentionSettings, Settings, WalSettings, WalSync};
 pub use crate::store::{
     Fault, FaultStore, LocalStore, MemoryStore, ObjectInfo, ObjectStoreAdapter, Store, StoreError, StoreErrorKind,
 };

@@ -9,6 +9,8 @@ use narvi_types::{Direction, Labels, Matcher, Selector, Tenant, TimeRange, Times
 
 use crate::{
     Db, Error, ErrorKind, Result,
+    deletes::{Cuts, Pending},
+    manifest::{Manifest, MarkFile},
     read::{LabelScan, StoreCatalog, StreamStats, TenantSource, Threads},
 };
 
@@ -65,8 +67,20 @@ impl Db {
                 catalog: std::sync::Arc::new(catalog),
                 generations: state.generations.clone(),
                 packs: self.packs().clone(),
+                cuts: self.cuts(&state.manifest, tenant),
+                marks: self.marks().clone(),
             },
         }
+    }
+
+    /// What hides rows of a tenant, as of a manifest.
+    fn cuts(&self, manifest: &Manifest, tenant: &Tenant) -> Result<Cuts> {
+        let pending = self.book().pending(manifest, tenant)?.into_iter().map(|filter| {
+            let of = |file: &&std::sync::Arc<MarkFile>| file.request == filter.request.id;
+            let files = manifest.marks.iter().filter(of).cloned().collect();
+            Pending { filter, files }
+        });
+        Ok(Cuts { pending: pending.collect(), horizon: self.horizon(tenant) })
     }
 
     /// Runs queries on as many threads as the settings allow.
@@ -149,7 +163,9 @@ impl Db {
         let state = self.state();
         let catalog = StoreCatalog::new(state.manifest.clone(), self.tables().clone());
         let budget = Budget::unlimited();
-        ask(&LabelScan { tenant, catalog: &catalog, generations: &state.generations, range, budget: &budget })
+        let cuts = self.cuts(&state.manifest, tenant)?;
+        let generations = &state.generations;
+        ask(&LabelScan { tenant, catalog: &catalog, generations, range, budget: &budget, cuts: &cuts })
     }
 }
 

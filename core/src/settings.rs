@@ -10,6 +10,8 @@ pub struct Settings {
     pub flush: FlushSettings,
     /// How files are merged in the background.
     pub compaction: CompactionSettings,
+    /// When rows that retention or requests to delete hide are removed.
+    pub retention: RetentionSettings,
     /// Hours in a period of the index; blocks are cut at its ends. Must stay the same for the life of a store.
     pub period_hours: u32,
     /// The most bytes that one line may have, at most 64 MiB.
@@ -104,12 +106,33 @@ pub struct CompactionSettings {
     pub memory_bytes: u64,
 }
 
+/// When rows that retention or requests to delete hide are removed from files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain settings, made with `..Default::default()`")]
+pub struct RetentionSettings {
+    /// How often the thread that compacts applies retention and completes requests to delete. Without that thread, and in
+    /// every case in addition, [`Db::apply_retention`](crate::Db::apply_retention) does it on demand.
+    pub interval_secs: u64,
+    /// How long a request to delete may be cancelled; its lines are hidden meanwhile, and are removed thereafter.
+    pub cancel_period_secs: u64,
+    /// Files are written anew when retention hides more than this part of their rows, in percent. Those of which it hides
+    /// all are deleted unread.
+    pub rewrite_percent: u8,
+}
+
+impl Default for RetentionSettings {
+    fn default() -> Self {
+        Self { interval_secs: 600, cancel_period_secs: 24 * 3600, rewrite_percent: 25 }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
             wal: WalSettings::default(),
             flush: FlushSettings::default(),
             compaction: CompactionSettings::default(),
+            retention: RetentionSettings::default(),
             period_hours: 24,
             max_line_bytes: 16 << 20,
             flush_on_close: false,

@@ -47,9 +47,9 @@ impl SharedState {
         *state = next;
     }
 
-    /// The packs and tables of replaced manifests that readers in this process still hold.
+    /// The files of replaced manifests that readers in this process still hold.
     pub(crate) fn in_use(&self) -> BTreeSet<String> {
         let held: Vec<Arc<Manifest>> = self.replaced.lock().iter().filter_map(Weak::upgrade).collect();
-        held.iter().flat_map(|manifest| manifest.packs.iter().chain(&manifest.tables)).map(|f| f.key.clone()).collect()
+        held.iter().flat_map(|manifest| manifest.names()).map(str::to_owned).collect()
     }
 }

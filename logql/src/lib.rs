@@ -121,6 +121,6 @@ pub use crate::source::{
     SourceError, StreamShard,
 };
 pub use crate::syntax::{
-    JsonPath, JsonSegment, PatternExpr, PatternPart, caret, parse, parse_label_pairs, parse_labels, parse_selector,
-    pretty, require_matcher,
+    JsonPath, JsonSegment, PatternExpr, PatternPart, caret, parse, parse_label_pairs, parse_labels, parse_log,
+    parse_selector, pretty, require_matcher,
 };

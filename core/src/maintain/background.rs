@@ -1,7 +1,7 @@
 //! The thread that does the upkeep.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     thread::{Builder, JoinHandle},
     time::{Duration, Instant},
 };
@@ -26,6 +26,7 @@ impl Background {
     /// Starts the thread unless the settings say no.
     pub(crate) fn start(maintainer: Maintainer) -> Result<Self> {
         let settings = maintainer.writer.settings().compaction.clone();
+        let sweep_interval = Duration::from_secs(maintainer.writer.settings().retention.interval_secs.max(1));
         let background = Self { maintainer: Arc::new(maintainer), thread: Mutex::default(), stopped: Arc::default() };
         if settings.enabled {
             let (maintainer, stopped) = (background.maintainer.clone(), background.stopped.clone());
@@ -35,6 +36,8 @@ impl Background {
                     garbage_interval: Duration::from_secs(settings.garbage_interval_secs.max(1)),
                     // Opening the database has just done it.
                     garbage: Instant::now(),
+                    sweep_interval,
+                    sweep: None,
                     pause: Duration::ZERO,
                 };
                 while sleep(&stopped, work.interval.max(work.pause)) {
@@ -77,6 +80,9 @@ struct Work {
     interval: Duration,
     garbage_interval: Duration,
     garbage: Instant,
+    sweep_interval: Duration,
+    /// When retention was applied last. The first time is soon: until then queries see what is too old.
+    sweep: Option<Instant>,
     /// Longer after each failure.
     pause: Duration,
 }
@@ -99,6 +105,13 @@ impl Work {
             // Each try may cost as much as the merge: a full disk, say, is not tried at every tick.
             Err(_) => (self.pause * 2).clamp(self.interval, LONGEST_PAUSE.max(self.interval)),
         };
+        if self.sweep.is_none_or(|last| last.elapsed() >= self.sweep_interval) {
+            self.sweep = Some(Instant::now());
+            // What fails is counted, and tried again next time.
+            cleared |= maintainer.apply_retention().is_ok_and(|summary| summary.takes_files_out());
+        } else if maintainer.marks_are_due() {
+            maintainer.look_up();
+        }
         // What was merged takes twice its room until it is deleted.
         if cleared || self.garbage.elapsed() >= self.garbage_interval {
             self.garbage = Instant::now();
@@ -110,6 +123,16 @@ impl Work {
 }
 
 impl Maintainer {
+    /// Looks up the rows that requests to delete hit. What fails is counted, and tried again next time.
+    fn look_up(&self) {
+        let _damaged = self.running.lock();
+        if let Err(error) = self.mark()
+            && !self.stop.load(Ordering::SeqCst)
+        {
+            self.stats.lock().fail(&error);
+        }
+    }
+
     /// Whether a tier of what queries see has enough tables. Costs no I/O.
     fn is_due(&self) -> bool {
         let state = self.writer.state().load();

@@ -1,9 +1,10 @@
 //! Reads the frames of the packs of one input, one after the other.
 
 use std::{
+    collections::BTreeSet,
     ops::Range,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -11,10 +12,15 @@ use std::{
 use bytes::Bytes;
 use narvi_chunk::{ColumnKind, FrameReader, MetadataColumn};
 use narvi_index::BlockRef;
-use narvi_types::{Metadata, Tenant};
+use narvi_logql::{self as logql, Batch, Lines, Segment, SourceError};
+use narvi_types::{Labels, Metadata, Tenant};
 
 use super::{inputs::Input, stop::Stop};
-use crate::{Error, ErrorKind, read::Packs};
+use crate::{
+    Error, ErrorKind,
+    deletes::{Judge, RowCuts},
+    read::Packs,
+};
 
 /// A frame with all its columns.
 #[derive(Debug)]
@@ -24,6 +30,16 @@ pub(super) struct Frame {
     /// One more than there are rows.
     offsets: Arc<[u32]>,
     metadata: Option<Arc<MetadataColumn>>,
+    /// What only filters need, made when first asked for.
+    columns: OnceLock<Columns>,
+}
+
+/// Columns of a frame as filters read them.
+#[derive(Debug)]
+struct Columns {
+    lengths: Vec<u32>,
+    metadata: Option<logql::MetadataColumn>,
+    metadata_keys: Arc<[Arc<str>]>,
 }
 
 impl Frame {
@@ -50,6 +66,65 @@ impl Frame {
     /// Whether a row has metadata at all.
     pub(super) fn has_metadata(&self) -> bool {
         self.metadata.is_some()
+    }
+
+    /// The dead rows of a block of a stream, ascending.
+    pub(super) fn dead(
+        &self,
+        labels: &Labels,
+        block: &BlockRef,
+        cuts: &RowCuts,
+        judge: &mut Judge,
+    ) -> Result<Vec<u32>, Stop> {
+        let rows = block.first_row..block.first_row + block.rows;
+        let mut segment = Segment::new(labels.clone(), rows, block.range, block.line_bytes);
+        segment.metadata_keys = self.columns().metadata_keys.clone();
+        let mut dead = Vec::new();
+        cuts.dead(judge, self, &segment, &mut dead).map_err(|error| {
+            Error::new(ErrorKind::Unavailable, format!("cannot tell which rows are deleted: {error}"))
+        })?;
+        dead.sort_unstable();
+        dead.dedup();
+        Ok(dead)
+    }
+
+    fn columns(&self) -> &Columns {
+        self.columns.get_or_init(|| {
+            let metadata = self.metadata.as_deref();
+            let sets = metadata.into_iter().flat_map(|column| &column.sets);
+            let names = sets.flat_map(|set| set.iter().map(|(name, _)| name));
+            let names: BTreeSet<&str> = names.collect();
+            Columns {
+                lengths: self.offsets.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).collect(),
+                metadata: metadata
+                    .map(|column| logql::MetadataColumn { sets: column.sets.clone(), ids: column.ids.clone() }),
+                metadata_keys: names.into_iter().map(Arc::from).collect(),
+            }
+        })
+    }
+}
+
+impl Batch for Frame {
+    fn timestamps(&self) -> Result<&[i64], SourceError> {
+        Ok(&self.times)
+    }
+
+    fn lengths(&self) -> Result<&[u32], SourceError> {
+        Ok(&self.columns().lengths)
+    }
+
+    fn lines(&self) -> Result<Lines<'_>, SourceError> {
+        let lengths = &self.columns().lengths;
+        let starts = self.offsets.get(..lengths.len()).unwrap_or(&[]);
+        Ok(Lines { buffer: &self.lines, starts, lengths, contiguous: true })
+    }
+
+    fn metadata(&self) -> Result<Option<&logql::MetadataColumn>, SourceError> {
+        Ok(self.columns().metadata.as_ref())
+    }
+
+    fn dead_rows(&self) -> Result<&[u32], SourceError> {
+        Ok(&[])
     }
 }
 
@@ -117,6 +192,7 @@ impl<'a> Frames<'a> {
             lines: reader.lines().map_err(failed)?,
             offsets: reader.offsets().map_err(failed)?,
             metadata: reader.metadata().map_err(failed)?,
+            columns: OnceLock::new(),
         })
     }
 

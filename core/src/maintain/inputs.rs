@@ -7,6 +7,7 @@ use narvi_types::{Labels, Tenant, TimeRange};
 
 use super::stop::Stop;
 use crate::{
+    RetentionPolicy,
     manifest::{FileEntry, Manifest},
     read::Tables,
 };
@@ -15,7 +16,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Input {
     pub(super) file: Arc<FileEntry>,
-    table: Table,
+    pub(super) table: Table,
     /// Keys of packs, as its blocks number them.
     pub(super) packs: Vec<Arc<str>>,
     /// Bytes of the table and its packs.
@@ -54,7 +55,7 @@ impl Input {
         ))
     }
 
-    fn damaged(&self, error: &IndexError) -> Stop {
+    pub(super) fn damaged(&self, error: &IndexError) -> Stop {
         Stop::damaged(&self.file.key, format!("index table {} is damaged: {error}", self.file.key))
     }
 }
@@ -77,7 +78,7 @@ pub(super) fn tenants(inputs: &[Input]) -> Result<Vec<Tenant>, Stop> {
 pub(super) struct TenantBlocks {
     /// Its streams, sorted.
     pub(super) streams: Vec<Labels>,
-    /// By period, stream, and input; of one input in the order of their rows.
+    /// By period, class, stream, and input; of one input in the order of their rows.
     pub(super) blocks: Vec<InputBlock>,
 }
 
@@ -85,6 +86,8 @@ pub(super) struct TenantBlocks {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InputBlock {
     pub(super) period: i64,
+    /// See [`FileEntry::class`].
+    pub(super) class: Option<u64>,
     /// Index into [`TenantBlocks::streams`].
     pub(super) stream: u32,
     /// Which input has it.
@@ -94,7 +97,12 @@ pub(super) struct InputBlock {
 
 impl TenantBlocks {
     /// Reads the blocks of a tenant from all tables.
-    pub(super) fn read(tenant: &Tenant, inputs: &[Input], period_ns: i64) -> Result<Self, Stop> {
+    pub(super) fn read(
+        tenant: &Tenant,
+        inputs: &[Input],
+        period_ns: i64,
+        policy: &RetentionPolicy,
+    ) -> Result<Self, Stop> {
         let mut parts = Vec::new();
         let mut streams = Vec::new();
         for (at, input) in (0u32..).zip(inputs) {
@@ -107,6 +115,7 @@ impl TenantBlocks {
         }
         streams.sort_unstable();
         streams.dedup();
+        let classes: Vec<_> = streams.iter().map(|labels| policy.class_of(labels)).collect();
         let mut blocks = Vec::new();
         for (at, input, part, all, labels) in parts {
             let rank = |labels: &Labels| streams.binary_search(labels).unwrap_or_default() as u32;
@@ -126,25 +135,39 @@ impl TenantBlocks {
                     );
                     return Err(Stop::damaged(key, why));
                 };
-                blocks.push(InputBlock { period, stream, input: at, block });
+                let class = classes.get(stream as usize).copied().flatten();
+                blocks.push(InputBlock { period, class, stream, input: at, block });
             }
         }
         // Stable: blocks of one stream and input keep their order.
-        blocks.sort_by_key(|block| (block.period, block.stream, block.input));
+        blocks.sort_by_key(|block| (block.period, block.class, block.stream, block.input));
         Ok(Self { streams, blocks })
     }
 
-    /// The blocks of each period, with their number and the bytes of their lines.
-    pub(super) fn periods(&self) -> Vec<(i64, u64, Range<usize>)> {
+    /// The blocks of each period and class.
+    pub(super) fn sections(&self) -> Vec<Section> {
         let mut start = 0;
-        let periods = self.blocks.chunk_by(|a, b| a.period == b.period).map(|blocks| {
+        let same = |a: &InputBlock, b: &InputBlock| (a.period, a.class) == (b.period, b.class);
+        let sections = self.blocks.chunk_by(same).map(|blocks| {
             let range = start..start + blocks.len();
             start = range.end;
-            let bytes = blocks.iter().map(|block| block.block.line_bytes).sum();
-            (blocks.first().map_or(0, |block| block.period), bytes, range)
+            let line_bytes = blocks.iter().map(|block| block.block.line_bytes).sum();
+            let (period, class) = blocks.first().map_or((0, None), |block| (block.period, block.class));
+            Section { period, class, line_bytes, blocks: range }
         });
-        periods.collect()
+        sections.collect()
     }
+}
+
+/// Blocks of one tenant that may lie in files of their own.
+#[derive(Clone, Debug)]
+pub(super) struct Section {
+    pub(super) period: i64,
+    pub(super) class: Option<u64>,
+    /// Bytes of their lines.
+    pub(super) line_bytes: u64,
+    /// Which of [`TenantBlocks::blocks`].
+    pub(super) blocks: Range<usize>,
 }
 
 /// The period in which all rows of a block lie.

@@ -7,16 +7,50 @@ use std::{
     sync::Arc,
 };
 
-use narvi_types::Tenant;
+use narvi_index::BlockRef;
+use narvi_types::{Labels, Tenant};
 
 use super::{
     frames::{Frame, Frames},
     inputs::InputBlock,
     stop::Stop,
 };
+use crate::deletes::{Fate, Judge, StreamCuts};
 
 /// Takes merged rows: a frame, and which of its rows come next.
 pub(super) type Sink<'a> = &'a mut dyn FnMut(&Frame, Range<usize>) -> Result<(), Stop>;
+
+/// Where the rows of one stream are read from, and which of them are dead.
+pub(super) struct Feed<'a, 'f> {
+    pub(super) tenant: &'a Tenant,
+    pub(super) labels: &'a Labels,
+    pub(super) frames: &'a mut [Frames<'f>],
+    pub(super) cuts: &'a StreamCuts<'a>,
+    pub(super) judge: &'a mut Judge,
+}
+
+impl Feed<'_, '_> {
+    fn open(&mut self, input: usize, block: &BlockRef) -> Result<Option<Open>, Stop> {
+        let Some(frames) = self.frames.get_mut(input) else { return Ok(None) };
+        let frame = frames.of_block(self.tenant, block)?;
+        let dead = match self.cuts.fate(&block.range, None) {
+            Fate::Some(cuts) => frame.dead(self.labels, block, &cuts, self.judge)?,
+            // Blocks that are dead as a whole are not merged.
+            _ => Vec::new(),
+        };
+        let start = block.first_row as usize;
+        Ok(Some(Open { frame, rows: start..start + block.rows as usize, dead }))
+    }
+}
+
+/// Rows that were left out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lost {
+    /// They repeat others.
+    pub(super) repeated: u64,
+    /// They were dead.
+    pub(super) dead: u64,
+}
 
 /// Blocks that follow one another in time, being read.
 struct Chain<'a> {
@@ -30,6 +64,8 @@ struct Open {
     frame: Arc<Frame>,
     /// Rows not merged yet; never empty.
     rows: Range<usize>,
+    /// Rows of the frame that are dead, ascending.
+    dead: Vec<u32>,
 }
 
 impl Open {
@@ -42,36 +78,54 @@ impl Open {
         let times = self.frame.times.get(self.rows.clone()).unwrap_or(&[]);
         times.partition_point(|time| at_or_before(*time))
     }
+
+    fn is_dead(&self, row: usize) -> bool {
+        self.dead.binary_search(&(row as u32)).is_ok()
+    }
+
+    /// Gives the rows of a range that are alive. Says how many are not.
+    fn give(&self, rows: Range<usize>, sink: Sink<'_>) -> Result<u64, Stop> {
+        let from = self.dead.partition_point(|row| (*row as usize) < rows.start);
+        let to = self.dead.partition_point(|row| (*row as usize) < rows.end);
+        let dead = self.dead.get(from..to).unwrap_or(&[]);
+        let mut start = rows.start;
+        for row in dead.iter().map(|row| *row as usize).chain([rows.end]) {
+            if start < row {
+                sink(&self.frame, start..row)?;
+            }
+            start = row + 1;
+        }
+        Ok(dead.len() as u64)
+    }
 }
 
-/// Merges the blocks of one stream in one period, which come by input. Gives the number of rows dropped because they repeat
-/// others. Holds one frame of each input, and some bytes for each row of the one time that is being compared.
+/// Merges the blocks of one stream in one period, which come by input. Holds one frame of each input, and some bytes for each
+/// row of the one time that is being compared.
 pub(super) fn merge(
-    tenant: &Tenant,
     blocks: &[InputBlock],
-    frames: &mut [Frames<'_>],
+    feed: &mut Feed<'_, '_>,
     seen: &mut Seen,
     sink: Sink<'_>,
-) -> Result<u64, Stop> {
+) -> Result<Lost, Stop> {
     let mut chains = chains(blocks);
     for chain in &mut chains {
-        chain.next_block(tenant, frames)?;
+        chain.next_block(feed)?;
     }
-    let mut dropped = 0;
+    let mut lost = Lost::default();
     loop {
         // The chain with the earliest row, the first of several, and the earliest time of the others.
         let times = || chains.iter().enumerate().filter_map(|(at, chain)| Some((chain.open.as_ref()?.time(), at)));
-        let Some((time, first)) = times().min() else { return Ok(dropped) };
+        let Some((time, first)) = times().min() else { return Ok(lost) };
         let others = times().filter(|(_, at)| *at != first).map(|(time, _)| time).min();
         if others == Some(time) {
             seen.clear();
             for chain in &mut chains {
-                dropped += chain.merge_time(time, tenant, frames, seen, sink)?;
+                chain.merge_time(time, feed, seen, &mut lost, sink)?;
             }
             continue;
         }
-        let Some(chain) = chains.get_mut(first) else { return Ok(dropped) };
-        chain.merge_run(others, tenant, frames, sink)?;
+        let Some(chain) = chains.get_mut(first) else { return Ok(lost) };
+        chain.merge_run(others, feed, &mut lost, sink)?;
     }
 }
 
@@ -96,22 +150,20 @@ fn chains(blocks: &[InputBlock]) -> Vec<Chain<'_>> {
 }
 
 impl Chain<'_> {
-    fn next_block(&mut self, tenant: &Tenant, frames: &mut [Frames<'_>]) -> Result<(), Stop> {
+    fn next_block(&mut self, feed: &mut Feed<'_, '_>) -> Result<(), Stop> {
         self.open = None;
-        if let (Some(next), Some(frames)) = (self.blocks.pop(), frames.get_mut(self.input)) {
-            let frame = frames.of_block(tenant, &next.block)?;
-            let start = next.block.first_row as usize;
-            self.open = Some(Open { frame, rows: start..start + next.block.rows as usize });
+        if let Some(next) = self.blocks.pop() {
+            self.open = feed.open(self.input, &next.block)?;
         }
         Ok(())
     }
 
     /// Takes so many rows off the open block, and opens the next one if they were the last.
-    fn advance(&mut self, rows: usize, tenant: &Tenant, frames: &mut [Frames<'_>]) -> Result<(), Stop> {
+    fn advance(&mut self, rows: usize, feed: &mut Feed<'_, '_>) -> Result<(), Stop> {
         if let Some(open) = &mut self.open {
             open.rows.start += rows;
             if open.rows.is_empty() {
-                self.next_block(tenant, frames)?;
+                self.next_block(feed)?;
             }
         }
         Ok(())
@@ -121,38 +173,39 @@ impl Chain<'_> {
     fn merge_run(
         &mut self,
         others: Option<i64>,
-        tenant: &Tenant,
-        frames: &mut [Frames<'_>],
+        feed: &mut Feed<'_, '_>,
+        lost: &mut Lost,
         sink: Sink<'_>,
     ) -> Result<(), Stop> {
         let Some(open) = &self.open else { return Ok(()) };
         let count = open.count(|time| others.is_none_or(|others| time < others));
-        sink(&open.frame, open.rows.start..open.rows.start + count)?;
-        self.advance(count, tenant, frames)
+        lost.dead += open.give(open.rows.start..open.rows.start + count, sink)?;
+        self.advance(count, feed)
     }
 
     /// Gives the rows at one time that no chain before has given. Rows of one chain were told apart when they were written.
     fn merge_time(
         &mut self,
         time: i64,
-        tenant: &Tenant,
-        frames: &mut [Frames<'_>],
+        feed: &mut Feed<'_, '_>,
         seen: &mut Seen,
+        lost: &mut Lost,
         sink: Sink<'_>,
-    ) -> Result<u64, Stop> {
-        let mut dropped = 0;
+    ) -> Result<(), Stop> {
         while let Some(open) = self.open.as_ref().filter(|open| open.time() == time) {
             let count = open.count(|other| other <= time);
             for row in open.rows.start..open.rows.start + count {
-                if seen.insert(&open.frame, row) {
+                if open.is_dead(row) {
+                    lost.dead += 1;
+                } else if seen.insert(&open.frame, row) {
                     sink(&open.frame, row..row + 1)?;
                 } else {
-                    dropped += 1;
+                    lost.repeated += 1;
                 }
             }
-            self.advance(count, tenant, frames)?;
+            self.advance(count, feed)?;
         }
-        Ok(dropped)
+        Ok(())
     }
 }
 

@@ -1,15 +1,22 @@
-//! Upkeep of a store: merges small files into large ones and deletes what is of no use any more.
+//! Upkeep of a store: merges small files into large ones, removes rows that retention or requests to delete hide, and
+//! deletes what is of no use any more.
 //!
 //! A flush leaves small tables of all tenants and periods (level 0). When there are enough of one level, they are merged
-//! into the next: sorted, each row once, and split by tenant and period where such a part is large enough, so that old
-//! periods can be deleted by the file. The result is committed like a flush; the files replaced are deleted when
-//! the time of grace is over. A merge holds no lock but for its commit, and what fails or is killed leaves the store as it was.
+//! into the next: sorted, each row once, without the dead, and split by tenant, period and retention class where such a part
+//! is large enough, so that old periods can be deleted by the file. The result is committed like a flush; the files replaced
+//! are deleted when the time of grace is over. A merge holds no lock but for its commit, and what fails or is killed leaves
+//! the store as it was.
+//!
+//! A sweep (`sweep.rs`) applies retention and completes requests to delete: tables of which all rows are dead are taken out
+//! unread, others are merged each with itself. Before that the rows that requests hit are looked up and kept (`mark.rs`).
 //!
 //! Locks: `running`, then `flushing` of the writer for the commit, then `stats`.
 
 mod background;
+mod doom;
 mod frames;
 mod inputs;
+mod mark;
 mod merge;
 mod outputs;
 mod policy;
@@ -17,24 +24,29 @@ mod round;
 mod rows;
 mod stats;
 mod stop;
+mod sweep;
 
+#[cfg(test)]
+mod sweep_tests;
 #[cfg(test)]
 mod tests;
 
 use std::{
     cell::RefCell,
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
-use parking_lot::Mutex;
+use narvi_types::Tenant;
+use parking_lot::{Mutex, RwLock};
 
 pub(crate) use self::background::Background;
-pub use self::stats::{CompactionSummary, MaintenanceStats};
+pub use self::stats::{CompactionSummary, MaintenanceStats, RetentionSummary};
 use self::{
+    doom::Doom,
     inputs::Input,
     policy::Tier,
     round::{Merged, Round},
@@ -42,10 +54,23 @@ use self::{
 };
 use crate::{
     Error, ErrorKind, Result,
+    deletes::{Book, DeleteId, MarkFiles},
     manifest::{Delta, Manifest},
     read::{Packs, Tables},
+    retention::{Applied, Horizon, SharedRetention},
     writer::Writer,
 };
+
+/// What the upkeep works with.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) writer: Arc<Writer>,
+    pub(crate) tables: Arc<Tables>,
+    pub(crate) packs: Arc<Packs>,
+    pub(crate) book: Arc<Book>,
+    pub(crate) marks: Arc<MarkFiles>,
+    pub(crate) retention: SharedRetention,
+}
 
 /// Merges files of one store.
 #[derive(Debug)]
@@ -53,16 +78,32 @@ pub(crate) struct Maintainer {
     writer: Arc<Writer>,
     tables: Arc<Tables>,
     packs: Arc<Packs>,
+    book: Arc<Book>,
+    marks: Arc<MarkFiles>,
+    retention: SharedRetention,
+    /// Retention as the last sweep found it; queries hide by it.
+    applied: RwLock<Option<Arc<Applied>>>,
     /// Held by the only merge at a time: the tables that were found damaged, or to refer to damaged packs.
     running: Mutex<BTreeSet<String>>,
+    /// Packs that a request could not be looked up in because they are damaged.
+    unmarkable: Mutex<HashSet<(DeleteId, Arc<str>)>>,
+    /// The manifest of which all marks are known.
+    marked: AtomicU64,
     stop: AtomicBool,
     stats: Mutex<MaintenanceStats>,
 }
 
 impl Maintainer {
-    pub(crate) fn new(writer: Arc<Writer>, tables: Arc<Tables>, packs: Arc<Packs>) -> Self {
-        let (running, stop, stats) = Default::default();
-        Self { writer, tables, packs, running, stop, stats }
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { writer, tables, packs, book, marks, retention } = parts;
+        let (applied, running, unmarkable, marked, stop, stats) = Default::default();
+        Self { writer, tables, packs, book, marks, retention, applied, running, unmarkable, marked, stop, stats }
+    }
+
+    /// What retention hides of a tenant, as of the last sweep.
+    pub(crate) fn horizon(&self, tenant: &Tenant) -> Option<Horizon> {
+        let applied = self.applied.read().clone();
+        applied?.horizon(tenant)
     }
 
     /// Lets a merge under way end soon, and refuses others. Returns when none runs.
@@ -84,7 +125,7 @@ impl Maintainer {
         let result = self.compact_undamaged(&mut damaged);
         let mut stats = self.stats.lock();
         match &result {
-            Ok(summary) => stats.add(summary),
+            Ok(summary) => stats.add_merge(summary),
             // Being closed is no failure.
             Err(error) if error.kind() == ErrorKind::Closed => {}
             Err(error) => stats.fail(error),
@@ -110,7 +151,7 @@ impl Maintainer {
                     if !damaged.insert(table) {
                         return Err(Error::new(ErrorKind::Corrupt, message));
                     }
-                    self.stats.lock().damaged.push(message.clone());
+                    self.stats.lock().merged.damaged.push(message.clone());
                     found.push(message);
                 }
             }
@@ -121,26 +162,41 @@ impl Maintainer {
         let (manifest, mut skip) = self.writer.newest_manifest()?;
         skip.extend(damaged.iter().cloned());
         let Some((tier, inputs)) = self.choose(&manifest, &skip)? else { return Ok(CompactionSummary::default()) };
-        let level = tier.level.saturating_add(1);
+        let applied = Applied::new(&self.retention, self.writer.clock().now_ms());
+        let doom = self.doom(&manifest, &applied);
+        self.merge(&inputs, tier.level.saturating_add(1), tier.only.is_some(), &doom)
+    }
+
+    /// What is dead for good.
+    fn doom<'a>(&'a self, manifest: &'a Manifest, applied: &'a Applied) -> Doom<'a> {
+        let cancel_period_secs = self.writer.settings().retention.cancel_period_secs;
+        Doom::new(manifest, applied, (&self.book, &self.marks), cancel_period_secs)
+    }
+
+    /// Merges tables into others that replace them, without what is dead.
+    fn merge(&self, inputs: &[Input], level: u8, is_split: bool, doom: &Doom<'_>) -> Result<CompactionSummary, Stop> {
         let making = self.writer.begin_files(level);
         self.writer.failpoints().hit("compact.begin")?;
         let round = Round {
             writer: &self.writer,
-            inputs: &inputs,
+            inputs,
             level,
             name: &making.name,
-            is_split: tier.only.is_some(),
+            is_split,
+            doom,
             stop: &self.stop,
             put: RefCell::default(),
         };
         let merged = round.run().inspect_err(|_| self.discard(&round))?;
-        let mut summary = CompactionSummary::of(&inputs, &merged);
-        match self.commit(&inputs, merged) {
-            Ok(()) => Ok(summary),
+        let (summary, removed) = (CompactionSummary::of(inputs, &merged), merged.removed.clone());
+        match self.commit(inputs, merged) {
+            Ok(()) => {
+                self.stats.lock().add_removed(&removed);
+                Ok(summary)
+            }
             Err(error) if error.kind() == ErrorKind::Busy => {
                 self.discard(&round);
-                summary = CompactionSummary { conflicts: 1, ..CompactionSummary::default() };
-                Ok(summary)
+                Ok(CompactionSummary { conflicts: 1, ..CompactionSummary::default() })
             }
             // It may have been committed: if it was not, the files are garbage.
             Err(error) => Err(error.into()),
@@ -176,10 +232,15 @@ impl Maintainer {
             ..Delta::default()
         };
         let manifest = self.writer.replace_files(&delta)?;
-        self.tables.retain(&manifest);
-        self.packs.retain(&manifest);
+        self.release(&manifest);
         self.writer.failpoints().hit("compact.swapped")?;
         Ok(())
+    }
+
+    /// Closes files that a manifest does not name.
+    fn release(&self, manifest: &Manifest) {
+        self.tables.retain(manifest);
+        self.packs.retain(manifest);
     }
 
     /// Deletes files that were written and will not be committed. What cannot be deleted is left to the collection of

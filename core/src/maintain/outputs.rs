@@ -1,11 +1,12 @@
-//! Where merged rows go: large parts of one tenant and period into files of their own, all others into shared ones.
+//! Where merged rows go: large parts of one tenant, period and retention class into files of their own, all others into shared ones.
 
 use narvi_chunk::Rows;
 use narvi_types::{Labels, Tenant};
 
+use super::inputs::Section;
 use crate::{
     Result,
-    writer::{FileSettings, Files, Output},
+    writer::{FileSettings, Files, Only, Output},
 };
 
 /// The files of one merge. At most two packs are held in memory.
@@ -28,18 +29,19 @@ impl<'a> Outputs<'a> {
         Self { settings, min_split_bytes, name, begun: 0, shared: None, own: None, done: Output::default() }
     }
 
-    /// Begins the rows of a tenant in one period, of about so many bytes of lines.
-    pub(super) fn begin_part(&mut self, tenant: &Tenant, period: i64, line_bytes: u64) -> Result<()> {
+    /// Begins the rows of a tenant in one period and class, of about so many bytes of lines.
+    pub(super) fn begin_part(&mut self, tenant: &Tenant, section: &Section) -> Result<()> {
         self.end_part()?;
-        if line_bytes >= self.min_split_bytes {
-            self.own = Some(self.files(Some((tenant.clone(), period))));
+        if section.line_bytes >= self.min_split_bytes {
+            let (period, class) = (section.period, section.class);
+            self.own = Some(self.files(Some(Only { tenant: tenant.clone(), period, class })));
         } else if self.shared.is_none() {
             self.shared = Some(self.files(None));
         }
         Ok(())
     }
 
-    fn files(&mut self, only: Option<(Tenant, i64)>) -> Files<'a> {
+    fn files(&mut self, only: Option<Only>) -> Files<'a> {
         self.begun += 1;
         Files::new(self.settings, format!("{}-{}", self.name, self.begun), only)
     }

@@ -5,18 +5,17 @@ use std::{
     sync::Arc,
 };
 
-use narvi_types::Tenant;
-
 use crate::{
     CompactionSettings,
     manifest::{FileEntry, Manifest},
+    writer::Only,
 };
 
-/// Tables that can be merged: of one level, and of the same tenant and period if they were split.
+/// Tables that can be merged: of one level, and of the same tenant, period and class if they were split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tier {
     pub(super) level: u8,
-    pub(super) only: Option<(Tenant, i64)>,
+    pub(super) only: Option<Only>,
     /// In the order in which they were added.
     pub(super) tables: Vec<Arc<FileEntry>>,
 }
@@ -28,11 +27,10 @@ const FRAME_FACTOR: u64 = 4;
 
 /// The tiers that have enough tables, lowest level first. Tables in `skip` do not count.
 pub(super) fn tiers(manifest: &Manifest, settings: &CompactionSettings, skip: &BTreeSet<String>) -> Vec<Tier> {
-    // By level, and by tenant and period where a table has only one of each.
-    type Key = (u8, Option<(Tenant, i64)>);
-    let mut tiers: BTreeMap<Key, Vec<Arc<FileEntry>>> = BTreeMap::new();
+    let mut tiers: BTreeMap<(u8, Option<Only>), Vec<Arc<FileEntry>>> = BTreeMap::new();
     for table in manifest.tables.iter().filter(|table| !skip.contains(&table.key)) {
         let only = table.tenant.clone().zip(table.period);
+        let only = only.map(|(tenant, period)| Only { tenant, period, class: table.class });
         tiers.entry((table.level, only)).or_default().push(table.clone());
     }
     let enough = settings.tables_per_level.max(2);
@@ -83,7 +81,7 @@ mod tests {
     fn table(key: &str, level: u8, bytes: u64, only: Option<i64>) -> Arc<FileEntry> {
         let tenant = only.map(|_| Tenant::default());
         let range = TimeRange::new(0, 1);
-        Arc::new(FileEntry { key: key.to_owned(), bytes, level, tenant, period: only, range, rows: 1 })
+        Arc::new(FileEntry { key: key.to_owned(), bytes, level, tenant, period: only, range, rows: 1, class: None })
     }
 
     fn chosen(tables: &[Arc<FileEntry>], settings: &CompactionSettings, skip: &str) -> Vec<Vec<String>> {

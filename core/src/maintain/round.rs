@@ -1,20 +1,23 @@
 //! One merge: reads the tables of a tier and their packs, and writes those that replace them.
 
-use std::{cell::RefCell, sync::atomic::AtomicBool};
+use std::{cell::RefCell, collections::BTreeMap, sync::atomic::AtomicBool};
 
 use narvi_chunk::Rows;
+use narvi_logql::Budget;
 use narvi_types::{Labels, Tenant};
 
 use super::{
+    doom::Doom,
     frames::Frames,
     inputs::{Input, InputBlock, TenantBlocks, tenants},
-    merge::{Seen, merge},
+    merge::{Feed, Lost, Seen, merge},
     outputs::Outputs,
     rows::MergedRows,
     stop::Stop,
 };
 use crate::{
     Error, ErrorKind,
+    deletes::{Fate, Judge, StreamCuts},
     read::Packs,
     writer::{FileSettings, Output, Points, Writer},
 };
@@ -34,8 +37,10 @@ pub(super) struct Round<'a> {
     pub(super) level: u8,
     /// Part of the keys of the files written.
     pub(super) name: &'a str,
-    /// Whether the rows are all of one tenant and period and stay by themselves, however few.
+    /// Whether the rows are all of one tenant, period and class and stay by themselves, however few.
     pub(super) is_split: bool,
+    /// What is left out.
+    pub(super) doom: &'a Doom<'a>,
     pub(super) stop: &'a AtomicBool,
     /// Keys of the files that were written.
     pub(super) put: RefCell<Vec<String>>,
@@ -47,6 +52,8 @@ pub(super) struct Merged {
     pub(super) output: Output,
     pub(super) rows_in: u64,
     pub(super) rows_out: u64,
+    /// Rows left out because they were dead, by tenant.
+    pub(super) removed: BTreeMap<Tenant, u64>,
 }
 
 /// What goes on from stream to stream.
@@ -55,9 +62,10 @@ struct Flow<'a> {
     outputs: Outputs<'a>,
     rows: MergedRows,
     seen: Seen,
+    judge: Judge,
     rows_in: u64,
     rows_out: u64,
-    dropped: u64,
+    lost: Lost,
 }
 
 impl Round<'_> {
@@ -84,38 +92,66 @@ impl Round<'_> {
             outputs: Outputs::new(files, self.name, min_split_bytes),
             rows: MergedRows::default(),
             seen: Seen::default(),
+            judge: Judge::new(&Budget::unlimited()),
             rows_in: 0,
             rows_out: 0,
-            dropped: 0,
+            lost: Lost::default(),
         };
+        let mut removed = BTreeMap::new();
         for tenant in tenants(self.inputs)? {
-            let blocks = TenantBlocks::read(&tenant, self.inputs, settings.period_ns())?;
+            let policy = self.doom.applied().policy(&tenant);
+            let blocks = TenantBlocks::read(&tenant, self.inputs, settings.period_ns(), &policy)?;
+            let cuts = self.doom.of_tenant(&tenant)?;
             self.writer.failpoints().hit("compact.read")?;
-            for (period, line_bytes, range) in blocks.periods() {
-                flow.outputs.begin_part(&tenant, period, line_bytes)?;
-                let blocks_of_period = blocks.blocks.get(range).unwrap_or(&[]);
-                for stream in blocks_of_period.chunk_by(|a, b| a.stream == b.stream) {
+            let dead_before = flow.lost.dead;
+            for section in blocks.sections() {
+                flow.outputs.begin_part(&tenant, &section)?;
+                let blocks_of_section = blocks.blocks.get(section.blocks).unwrap_or(&[]);
+                for stream in blocks_of_section.chunk_by(|a, b| a.stream == b.stream) {
                     let labels = stream.first().and_then(|block| blocks.streams.get(block.stream as usize));
-                    self.stream(&tenant, labels.unwrap_or(&Labels::default()), stream, &mut flow)?;
+                    let labels = labels.cloned().unwrap_or_default();
+                    self.stream(&tenant, &labels, stream, &cuts.of(&labels), &mut flow)?;
                 }
             }
+            if flow.lost.dead > dead_before {
+                removed.insert(tenant, flow.lost.dead - dead_before);
+            }
         }
-        let Flow { outputs, rows_in, rows_out, dropped, .. } = flow;
+        let Flow { outputs, rows_in, rows_out, lost, .. } = flow;
         let expected: u64 = self.inputs.iter().map(|input| input.file.rows).sum();
-        if rows_in != expected || rows_out + dropped != rows_in {
+        if rows_in != expected || rows_out + lost.repeated + lost.dead != rows_in {
+            let Lost { repeated, dead } = lost;
             let text = format!(
-                "compaction read {rows_in} rows of {expected}, wrote {rows_out} and dropped {dropped}; nothing was \
-                 changed; this is an error of the program"
+                "compaction read {rows_in} rows of {expected}, wrote {rows_out}, and dropped {repeated} repeated and \
+                 {dead} dead ones; nothing was changed; this is an error of the program"
             );
             return Err(Error::new(ErrorKind::Unavailable, text).into());
         }
-        Ok(Merged { output: outputs.finish()?, rows_in, rows_out })
+        Ok(Merged { output: outputs.finish()?, rows_in, rows_out, removed })
     }
 
-    /// Merges one stream in one period and writes it in blocks of about a frame.
-    fn stream(&self, tenant: &Tenant, labels: &Labels, blocks: &[InputBlock], flow: &mut Flow<'_>) -> Result<(), Stop> {
+    /// Merges one stream in one period and writes what is alive in blocks of about a frame.
+    fn stream(
+        &self,
+        tenant: &Tenant,
+        labels: &Labels,
+        blocks: &[InputBlock],
+        cuts: &StreamCuts<'_>,
+        flow: &mut Flow<'_>,
+    ) -> Result<(), Stop> {
+        let rows_of = |block: &InputBlock| u64::from(block.block.rows);
+        flow.rows_in += blocks.iter().map(rows_of).sum::<u64>();
+        let mut alive = Vec::new();
+        let blocks = if cuts.is_empty() {
+            blocks
+        } else {
+            let is_dead = |block: &&InputBlock| matches!(cuts.fate(&block.block.range, None), Fate::Dead);
+            flow.lost.dead += blocks.iter().filter(is_dead).map(rows_of).sum::<u64>();
+            alive.extend(blocks.iter().filter(|block| !is_dead(block)).copied());
+            alive.as_slice()
+        };
         let pack = &self.writer.settings().flush.pack;
-        let Flow { frames, outputs, rows, seen, rows_out, .. } = flow;
+        let Flow { frames, outputs, rows, seen, judge, rows_out, lost, .. } = flow;
         let mut write = |rows: &mut MergedRows| {
             *rows_out += rows.len() as u64;
             outputs.block(tenant, labels, rows)?;
@@ -123,17 +159,19 @@ impl Round<'_> {
             Ok::<_, Stop>(())
         };
         rows.clear();
-        flow.dropped += merge(tenant, blocks, frames, seen, &mut |frame, range| {
+        let mut feed = Feed { tenant, labels, frames, cuts, judge };
+        let more = merge(blocks, &mut feed, seen, &mut |frame, range| {
             rows.push(frame, range);
             if rows.fill_bytes() >= pack.frame_bytes as usize || rows.len() >= pack.frame_rows as usize {
                 write(rows)?;
             }
             Ok(())
         })?;
+        lost.repeated += more.repeated;
+        lost.dead += more.dead;
         if !rows.is_empty() {
             write(rows)?;
         }
-        flow.rows_in += blocks.iter().map(|block| u64::from(block.block.rows)).sum::<u64>();
         Ok(())
     }
 }

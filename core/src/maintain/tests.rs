@@ -48,7 +48,7 @@ fn open(folder: &Path) -> Db {
     Db::builder(folder).settings(settings).open().expect("opened")
 }
 
-type Row = (String, i64, String);
+pub(super) type Row = (String, i64, String);
 
 /// Pushes and flushes rows of two tenants, partly those of the round before; a period of the first is split off.
 fn fill(db: &Db, model: &mut BTreeSet<Row>) {
@@ -68,7 +68,7 @@ fn fill(db: &Db, model: &mut BTreeSet<Row>) {
     }
 }
 
-fn rows(db: &Db) -> BTreeSet<Row> {
+pub(super) fn rows(db: &Db) -> BTreeSet<Row> {
     let budget = Budget::unlimited();
     let mut request = ScanRequest::new(Selector::default(), TimeRange::ALL);
     request.columns = Columns { timestamps: true, lengths: true, lines: true, metadata: true };
@@ -90,7 +90,7 @@ fn rows(db: &Db) -> BTreeSet<Row> {
 }
 
 /// Nothing is left to merge or to delete, and every file is named by the manifest.
-fn settle(db: &Db) {
+pub(super) fn settle(db: &Db) {
     while db.compact().expect("compacted").tables_in > 0 {}
     db.collect_garbage().expect("collected");
     let files = db.store().list("").expect("listed").into_iter().filter(|object| !object.key.starts_with("manifest"));

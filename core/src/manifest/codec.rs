@@ -7,7 +7,8 @@ use narvi_types::{
     wire::{Reader, WireError, Writer as _},
 };
 
-use super::{FileEntry, Manifest, Retired, WriterId};
+use super::{FileEntry, Manifest, MarkFile, Retired, WriterId};
+use crate::deletes::{DeleteId, DeleteRequest, DeleteStatus};
 
 /// The version that is written.
 pub(crate) const FORMAT_VERSION: u16 = 0;
@@ -18,6 +19,9 @@ const MAGIC: [u8; 8] = *b"\x97NARMAN\n";
 const HEAD_BYTES: usize = 8 + 2 + 2 + 8;
 const HAS_TENANT: u8 = 1;
 const HAS_PERIOD: u8 = 2;
+const HAS_CLASS: u8 = 4;
+const RECEIVED: u8 = 0;
+const PROCESSED: u8 = 1;
 /// The fewest bytes that a file's entry takes.
 const MIN_ENTRY_BYTES: usize = 1 + 1 + 1 + 1 + 16 + 1;
 
@@ -36,8 +40,10 @@ pub(crate) enum DecodeError {
     Checksum,
     #[error("{0}")]
     Wire(#[from] WireError),
-    #[error("bad tenant in a file entry: {0}")]
+    #[error("bad tenant: {0}")]
     Tenant(#[from] narvi_types::TenantError),
+    #[error("a delete request has status {0}, which this build does not know")]
+    Status(u8),
 }
 
 pub(super) fn encode(manifest: &Manifest) -> Vec<u8> {
@@ -60,21 +66,87 @@ pub(super) fn encode(manifest: &Manifest) -> Vec<u8> {
         out.put_str(&file.key);
         out.put_varint(file.at_ms);
     }
+    // Left out where there is nothing to tell, so that such manifests are as they were before there were requests.
+    if !manifest.deletes.is_empty() || !manifest.marks.is_empty() {
+        encode_deletes(manifest, &mut out);
+    }
     let crc = crc32fast::hash(&out);
     out.put_u32(crc);
     out
+}
+
+fn encode_deletes(manifest: &Manifest, out: &mut Vec<u8>) {
+    out.put_varint(manifest.deletes.len() as u64);
+    for request in &manifest.deletes {
+        out.put_u32(request.id.0);
+        out.put_str(request.tenant.as_str());
+        out.put_str(&request.query);
+        out.put_i64(request.range.min);
+        out.put_i64(request.range.max);
+        out.put_varint(request.created_ms);
+        match request.status {
+            DeleteStatus::Received => out.put_u8(RECEIVED),
+            DeleteStatus::Processed { at_ms } => {
+                out.put_u8(PROCESSED);
+                out.put_varint(at_ms);
+            }
+        }
+    }
+    out.put_varint(manifest.marks.len() as u64);
+    for file in &manifest.marks {
+        out.put_str(&file.key);
+        out.put_varint(file.bytes);
+        out.put_u32(file.request.0);
+    }
+}
+
+fn decode_deletes(reader: &mut Reader<'_>) -> Result<Vec<Arc<DeleteRequest>>, DecodeError> {
+    let mut deletes = Vec::new();
+    for _ in 0..reader.count(4 + 1 + 1 + 16 + 1 + 1, "number of delete requests")? {
+        let request = DeleteRequest {
+            id: DeleteId(reader.u32("request")?),
+            tenant: Tenant::new(reader.str("tenant")?)?,
+            query: reader.str("query")?.to_owned(),
+            range: TimeRange::new(reader.i64("first time")?, reader.i64("last time")?),
+            created_ms: reader.varint("creation time")?,
+            status: match reader.u8("status")? {
+                RECEIVED => DeleteStatus::Received,
+                PROCESSED => DeleteStatus::Processed { at_ms: reader.varint("processing time")? },
+                status => return Err(DecodeError::Status(status)),
+            },
+        };
+        deletes.push(Arc::new(request));
+    }
+    Ok(deletes)
+}
+
+fn decode_marks(reader: &mut Reader<'_>) -> Result<Vec<Arc<MarkFile>>, DecodeError> {
+    let mut marks = Vec::new();
+    for _ in 0..reader.count(1 + 1 + 4, "number of mark files")? {
+        let (key, bytes) = (reader.str("key")?.to_owned(), reader.varint("size")?);
+        marks.push(Arc::new(MarkFile { key, bytes, request: DeleteId(reader.u32("request")?) }));
+    }
+    Ok(marks)
 }
 
 fn encode_file(file: &FileEntry, out: &mut Vec<u8>) {
     out.put_str(&file.key);
     out.put_varint(file.bytes);
     out.put_u8(file.level);
-    out.put_u8(if file.tenant.is_some() { HAS_TENANT } else { 0 } | if file.period.is_some() { HAS_PERIOD } else { 0 });
+    let flag = |has: bool, flag: u8| if has { flag } else { 0 };
+    out.put_u8(
+        flag(file.tenant.is_some(), HAS_TENANT)
+            | flag(file.period.is_some(), HAS_PERIOD)
+            | flag(file.class.is_some(), HAS_CLASS),
+    );
     if let Some(tenant) = &file.tenant {
         out.put_str(tenant.as_str());
     }
     if let Some(period) = file.period {
         out.put_zigzag(period);
+    }
+    if let Some(class) = file.class {
+        out.put_varint(class);
     }
     out.put_i64(file.range.min);
     out.put_i64(file.range.max);
@@ -107,10 +179,15 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Manifest, DecodeError> {
     for _ in 0..reader.count(2, "number of retired files")? {
         retired.push(Retired { key: reader.str("key")?.to_owned(), at_ms: reader.varint("retirement time")? });
     }
+    let (mut deletes, mut marks) = (Vec::new(), Vec::new());
+    if !reader.is_empty() {
+        deletes = decode_deletes(&mut reader)?;
+        marks = decode_marks(&mut reader)?;
+    }
     if !reader.is_empty() {
         return Err(reader.error("end of the manifest").into());
     }
-    Ok(Manifest { sequence, packs, tables, covered, retired })
+    Ok(Manifest { sequence, packs, tables, covered, retired, deletes, marks })
 }
 
 fn decode_files(reader: &mut Reader<'_>) -> Result<Vec<Arc<FileEntry>>, DecodeError> {
@@ -129,6 +206,7 @@ fn decode_file(reader: &mut Reader<'_>) -> Result<FileEntry, DecodeError> {
     let flags = reader.u8("flags")?;
     let tenant = if flags & HAS_TENANT == 0 { None } else { Some(Tenant::new(reader.str("tenant")?)?) };
     let period = if flags & HAS_PERIOD == 0 { None } else { Some(reader.zigzag("period")?) };
+    let class = if flags & HAS_CLASS == 0 { None } else { Some(reader.varint("retention class")?) };
     let range = TimeRange::new(reader.i64("first time")?, reader.i64("last time")?);
-    Ok(FileEntry { key, bytes, level, tenant, period, range, rows: reader.varint("rows")? })
+    Ok(FileEntry { key, bytes, level, tenant, period, range, rows: reader.varint("rows")?, class })
 }

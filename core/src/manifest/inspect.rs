@@ -25,6 +25,10 @@ pub struct ManifestSummary {
     pub writers: u64,
     /// Keys of files that commits took out and that are not deleted yet.
     pub retired: Vec<String>,
+    /// Requests to delete, with those that were processed.
+    pub delete_requests: u64,
+    /// Keys of files of marks.
+    pub marks: Vec<String>,
 }
 
 /// Reads the bytes of a manifest.
@@ -45,6 +49,8 @@ pub fn inspect_manifest(bytes: &[u8]) -> Result<ManifestSummary> {
         range: manifest.packs.iter().fold(TimeRange::EMPTY, |range, file| range.cover(&file.range)),
         writers: manifest.covered.len() as u64,
         retired: manifest.retired.iter().map(|file| file.key.clone()).collect(),
+        delete_requests: manifest.deletes.len() as u64,
+        marks: manifest.marks.iter().map(|file| file.key.clone()).collect(),
     })
 }
 

@@ -14,6 +14,8 @@ use std::{
 
 use narvi_types::{Tenant, TimeRange};
 
+use crate::deletes::{DeleteId, DeleteRequest, DeleteStatus};
+
 pub(crate) use self::commit::ManifestStore;
 #[cfg(test)]
 pub(crate) use self::commit::key_of;
@@ -32,6 +34,10 @@ pub(crate) struct Manifest {
     pub(crate) covered: BTreeMap<WriterId, u64>,
     /// Files that commits took out, which readers of older manifests may still read.
     pub(crate) retired: Vec<Retired>,
+    /// Requests to delete lines, oldest first; those that were cancelled are gone.
+    pub(crate) deletes: Vec<Arc<DeleteRequest>>,
+    /// Which rows of packs requests hit, where that has been found out.
+    pub(crate) marks: Vec<Arc<MarkFile>>,
 }
 
 /// Who writes a WAL: drawn at random for a data directory, kept in it.
@@ -55,6 +61,20 @@ pub(crate) struct FileEntry {
     pub(crate) range: TimeRange,
     /// How many rows it holds or refers to.
     pub(crate) rows: u64,
+    /// How long the rows of all its streams were to be kept when it was written, in seconds, if they were split by that;
+    /// 0 for ever. A hint of what to merge with what: policies change.
+    pub(crate) class: Option<u64>,
+}
+
+/// A file of rows that a request to delete hits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MarkFile {
+    /// Its key in the store.
+    pub(crate) key: String,
+    /// Its size.
+    pub(crate) bytes: u64,
+    /// The request.
+    pub(crate) request: DeleteId,
 }
 
 /// A file taken out by a commit.
@@ -77,6 +97,14 @@ pub(crate) struct Delta {
     pub(crate) covered: Option<(WriterId, u64)>,
     /// Retired files that were deleted and need no mention any more.
     pub(crate) forget: BTreeSet<String>,
+    /// New requests to delete.
+    pub(crate) add_deletes: Vec<Arc<DeleteRequest>>,
+    /// Requests to take out, with their marks.
+    pub(crate) cancel: BTreeSet<DeleteId>,
+    /// Requests of which no line is left. Their marks are taken out.
+    pub(crate) processed: BTreeSet<DeleteId>,
+    /// Marks of requests; nothing where the request is not pending any more.
+    pub(crate) add_marks: Vec<Arc<MarkFile>>,
     /// When the commit is made, in milliseconds since the epoch.
     pub(crate) at_ms: u64,
 }
@@ -87,10 +115,19 @@ pub(crate) struct Conflict {
     pub(crate) key: String,
 }
 
+/// For how long a processed request is still listed.
+const KEEP_PROCESSED_MS: u64 = 30 * 24 * 3600 * 1000;
+/// How many processed requests are kept at most.
+const MAX_PROCESSED: usize = 1000;
+
 impl Delta {
-    /// Whether a manifest can show that the delta was committed: taking out alone may have been someone else's.
+    /// Whether a manifest can show that the delta was committed: taking out files alone may have been someone else's.
     fn adds(&self) -> bool {
-        self.covered.is_some() || !self.add_packs.is_empty() || !self.add_tables.is_empty()
+        self.covered.is_some()
+            || !self.add_packs.is_empty()
+            || !self.add_tables.is_empty()
+            || !self.add_deletes.is_empty()
+            || !self.add_marks.is_empty()
     }
 }
 
@@ -103,6 +140,7 @@ impl Manifest {
         let mut take = |files: &mut Vec<Arc<FileEntry>>| files.retain(|file| !missing.remove(&file.key));
         take(&mut next.packs);
         take(&mut next.tables);
+        next.marks.retain(|file| !missing.remove(&file.key));
         if let Some(key) = missing.pop_first() {
             return Err(Conflict { key });
         }
@@ -114,7 +152,42 @@ impl Manifest {
         }
         next.retired.retain(|file| !delta.forget.contains(&file.key));
         next.retired.extend(delta.remove.iter().map(|key| Retired { key: key.clone(), at_ms: delta.at_ms }));
+        next.apply_deletes(delta);
         Ok(next)
+    }
+
+    /// Adds, cancels and completes requests to delete.
+    fn apply_deletes(&mut self, delta: &Delta) {
+        self.deletes.extend(delta.add_deletes.iter().cloned());
+        self.deletes.retain(|request| !delta.cancel.contains(&request.id));
+        for request in &mut self.deletes {
+            if request.is_pending() && delta.processed.contains(&request.id) {
+                Arc::make_mut(request).status = DeleteStatus::Processed { at_ms: delta.at_ms };
+            }
+        }
+        let processed = self.deletes.iter().filter(|request| !request.is_pending()).count();
+        let mut surplus = processed.saturating_sub(MAX_PROCESSED);
+        self.deletes.retain(|request| {
+            let DeleteStatus::Processed { at_ms } = request.status else { return true };
+            let keep = surplus == 0 && delta.at_ms.saturating_sub(at_ms) < KEEP_PROCESSED_MS;
+            surplus = surplus.saturating_sub(1);
+            keep
+        });
+        self.marks.extend(delta.add_marks.iter().cloned());
+        let pending: BTreeSet<DeleteId> = self.pending_deletes().map(|request| request.id).collect();
+        let retired = &mut self.retired;
+        self.marks.retain(|file| {
+            let wanted = pending.contains(&file.request);
+            if !wanted {
+                retired.push(Retired { key: file.key.clone(), at_ms: delta.at_ms });
+            }
+            wanted
+        });
+    }
+
+    /// The requests that hide lines, oldest first.
+    pub(crate) fn pending_deletes(&self) -> impl Iterator<Item = &Arc<DeleteRequest>> {
+        self.deletes.iter().filter(|request| request.is_pending())
     }
 
     /// Whether a delta is in this manifest already: its commit took place though its answer was lost.
@@ -124,11 +197,20 @@ impl Manifest {
             // A generation is committed once. Its files may have been compacted away since.
             return self.covered.get(&writer).is_some_and(|covered| *covered >= generation);
         }
-        let removed = |key: &String| !self.packs.iter().chain(&self.tables).any(|f| f.key == *key);
+        let marks = || self.marks.iter().map(|file| &file.key);
+        let removed = |key: &String| {
+            !self.packs.iter().chain(&self.tables).any(|f| f.key == *key) && !marks().any(|mark| mark == key)
+        };
+        let request = |id: &DeleteId| self.deletes.iter().find(|request| request.id == *id);
+        let pending = |id: &DeleteId| request(id).is_some_and(|request| request.is_pending());
         delta.add_packs.iter().all(|f| has(f, &self.packs))
             && delta.add_tables.iter().all(|f| has(f, &self.tables))
             && delta.remove.iter().all(removed)
             && !self.retired.iter().any(|file| delta.forget.contains(&file.key))
+            && delta.add_deletes.iter().all(|r| request(&r.id).is_some_and(|found| found.is_same(r)))
+            && !delta.cancel.iter().any(|id| request(id).is_some())
+            && !delta.processed.iter().any(pending)
+            && delta.add_marks.iter().all(|file| marks().any(|mark| *mark == file.key) || !pending(&file.request))
     }
 
     /// The last generation of a writer that the files cover; 0 for none.
@@ -139,6 +221,7 @@ impl Manifest {
     /// Whether a key is of a file of this manifest, retired ones included.
     pub(crate) fn names(&self) -> BTreeSet<&str> {
         let files = self.packs.iter().chain(&self.tables).map(|file| file.key.as_str());
+        let files = files.chain(self.marks.iter().map(|file| file.key.as_str()));
         files.chain(self.retired.iter().map(|file| file.key.as_str())).collect()
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use narvi_types::{Tenant, TimeRange};
 use proptest::prelude::*;
 
-use super::{Delta, FileEntry, Manifest, ManifestStore, Retired, WriterId, codec, key_of};
+use super::{Delta, FileEntry, Manifest, ManifestStore, MarkFile, Retired, WriterId, codec, key_of};
 use crate::{
     ErrorKind,
+    deletes::{DeleteId, DeleteRequest, DeleteStatus},
     store::{Fault, FaultStore, MemoryStore, Store, StoreErrorKind},
 };
 
@@ -20,6 +21,7 @@ fn file(key: &str) -> Arc<FileEntry> {
         period: None,
         range: TimeRange::new(-5, 7),
         rows: 10,
+        class: None,
     })
 }
 
@@ -40,7 +42,33 @@ fn example() -> Manifest {
         tables: vec![file("index/a.index")],
         covered: [(WriterId(7), 9), (WriterId(u64::MAX), 1)].into(),
         retired: vec![Retired { key: "packs/old.pack".into(), at_ms: 1_700_000_000_000 }],
+        ..Manifest::default()
     }
+}
+
+fn request(id: u32, status: DeleteStatus) -> Arc<DeleteRequest> {
+    Arc::new(DeleteRequest {
+        id: DeleteId(id),
+        tenant: Tenant::new("acme").expect("valid"),
+        query: r#"{app="x"} |= "secret""#.to_owned(),
+        range: TimeRange::new(-1, i64::MAX),
+        created_ms: 1_700_000_000_000,
+        status,
+    })
+}
+
+fn mark(key: &str, id: u32) -> Arc<MarkFile> {
+    Arc::new(MarkFile { key: key.to_owned(), bytes: 100, request: DeleteId(id) })
+}
+
+/// What came with requests to delete.
+fn example_with_deletes() -> Manifest {
+    let mut manifest = example();
+    manifest.packs.push(Arc::new(FileEntry { class: Some(86_400), ..(*file("packs/c.pack")).clone() }));
+    let processed = DeleteStatus::Processed { at_ms: 1_700_000_000_001 };
+    manifest.deletes = vec![request(0xdead_beef, processed), request(7, DeleteStatus::Received)];
+    manifest.marks = vec![mark("marks/a.mark", 7)];
+    manifest
 }
 
 /// Written once, never again: bytes on disk prove that old stores can be read.
@@ -49,6 +77,40 @@ fn golden_manifest_of_version_0() {
     let golden = include_bytes!("../../tests/golden/manifest-v0.bin");
     assert_eq!(codec::decode(golden).expect("readable"), example());
     assert_eq!(codec::encode(&example()), golden);
+    let golden = include_bytes!("../../tests/golden/manifest-v0-deletes.bin");
+    assert_eq!(codec::decode(golden).expect("readable"), example_with_deletes());
+    assert_eq!(codec::encode(&example_with_deletes()), golden);
+}
+
+#[test]
+fn requests_come_and_go_with_their_marks() {
+    let manifests = ManifestStore::new(Arc::new(MemoryStore::new()));
+    let commit = |base: &Arc<Manifest>, delta: &Delta| manifests.commit(base, delta).expect("committed");
+    let add = Delta { add_deletes: vec![request(1, DeleteStatus::Received)], ..Delta::default() };
+    let base = commit(&Arc::default(), &add);
+    assert!(base.contains(&add));
+    // The same again is the same.
+    assert_eq!(commit(&base, &add).sequence, 1);
+    let base = commit(&base, &Delta { add_deletes: vec![request(2, DeleteStatus::Received)], ..Delta::default() });
+    let marks =
+        Delta { add_marks: vec![mark("marks/1", 1), mark("marks/2", 2), mark("marks/9", 9)], ..Delta::default() };
+    let base = commit(&base, &marks);
+    assert!(base.contains(&marks));
+    assert_eq!(base.marks.iter().map(|file| file.key.as_str()).collect::<Vec<_>>(), ["marks/1", "marks/2"]);
+    assert_eq!(base.retired.iter().map(|file| file.key.as_str()).collect::<Vec<_>>(), ["marks/9"]);
+    let cancel = Delta { cancel: [DeleteId(1)].into(), ..Delta::default() };
+    assert!(!base.contains(&cancel));
+    let base = commit(&base, &cancel);
+    assert!(base.contains(&cancel) && base.contains(&marks) && !base.contains(&add));
+    let processed = Delta { processed: [DeleteId(2)].into(), at_ms: 5, ..Delta::default() };
+    assert!(!base.contains(&processed));
+    let base = commit(&base, &processed);
+    assert!(base.contains(&processed) && base.marks.is_empty() && base.pending_deletes().next().is_none());
+    assert_eq!(base.deletes[0].status, DeleteStatus::Processed { at_ms: 5 });
+    assert!(base.names().contains("marks/2"));
+    // It is forgotten after a month.
+    let late = Delta { at_ms: 31 * 24 * 3600 * 1000, ..added("packs/x") };
+    assert!(commit(&base, &late).deletes.is_empty());
 }
 
 proptest! {
@@ -58,10 +120,17 @@ proptest! {
         files in proptest::collection::vec(("[a-z/]{0,20}", any::<(u64, u8, Option<i64>, i64, i64, u64)>(), any::<bool>()), 0..20),
         covered in proptest::collection::btree_map(any::<u64>(), any::<u64>(), 0..5),
         retired in proptest::collection::vec(("[a-z]{0,9}", any::<u64>()), 0..5),
+        deletes in proptest::collection::vec((any::<u32>(), ".{0,9}", any::<(i64, i64, u64, Option<u64>)>()), 0..4),
+        marks in proptest::collection::vec(("[a-z]{0,9}", any::<u32>()), 0..4),
     ) {
+        let deletes = deletes.into_iter().map(|(id, query, (min, max, created_ms, processed))| {
+            let status = processed.map_or(DeleteStatus::Received, |at_ms| DeleteStatus::Processed { at_ms });
+            let range = TimeRange::new(min, max);
+            Arc::new(DeleteRequest { query, range, created_ms, ..(*request(id, status)).clone() })
+        });
         let files: Vec<_> = files.into_iter().map(|(key, (bytes, level, period, min, max, rows), has)| {
             let tenant = has.then(Tenant::default);
-            Arc::new(FileEntry { key, bytes, level, tenant, period, range: TimeRange::new(min, max), rows })
+            Arc::new(FileEntry { key, bytes, level, tenant, period, range: TimeRange::new(min, max), rows, class: rows.checked_rem(3) })
         }).collect();
         let manifest = Manifest {
             sequence,
@@ -69,13 +138,15 @@ proptest! {
             tables: files.into_iter().rev().collect(),
             covered: covered.into_iter().map(|(w, g)| (WriterId(w), g)).collect(),
             retired: retired.into_iter().map(|(key, at_ms)| Retired { key, at_ms }).collect(),
+            deletes: deletes.collect(),
+            marks: marks.into_iter().map(|(key, id)| mark(&key, id)).collect(),
         };
         prop_assert_eq!(codec::decode(&codec::encode(&manifest)), Ok(manifest));
     }
 
     #[test]
     fn any_changed_byte_is_found(at: prop::sample::Index, by in 1u8..=255) {
-        let mut bytes = codec::encode(&example());
+        let mut bytes = codec::encode(&example_with_deletes());
         let at = at.index(bytes.len());
         bytes[at] ^= by;
         prop_assert!(codec::decode(&bytes).is_err());
@@ -90,7 +161,7 @@ proptest! {
         let crc = crc32fast::hash(&forged);
         forged.extend(crc.to_le_bytes());
         let _ = codec::decode(&forged);
-        let whole = codec::encode(&example());
+        let whole = codec::encode(&example_with_deletes());
         prop_assert!(codec::decode(&whole[..cut.index(whole.len())]).is_err());
     }
 }

@@ -9,6 +9,7 @@ use narvi_index::{BlockRef, IndexError, Part, Table};
 use narvi_logql::Budget;
 use narvi_types::{Labels, Matcher, Selector, Tenant, TimeRange};
 use parking_lot::Mutex;
+use roaring::RoaringBitmap;
 
 use crate::{
     Error, ErrorKind, Result,
@@ -194,12 +195,7 @@ impl Catalog for StoreCatalog {
         range: TimeRange,
         out: &mut BTreeSet<String>,
     ) -> Result<()> {
-        for (file, _, part) in self.parts(tenant, range)? {
-            let failed = |error: IndexError| index_error(&file.key, &error);
-            let series = (!matchers.is_empty()).then(|| part.select(matchers)).transpose().map_err(failed)?;
-            out.extend(part.label_names(series.as_ref()).map_err(failed)?.into_iter().map(str::to_owned));
-        }
-        Ok(())
+        self.collect(tenant, matchers, range, out, |part, series| part.label_names(series))
     }
 
     fn label_values(
@@ -210,10 +206,24 @@ impl Catalog for StoreCatalog {
         range: TimeRange,
         out: &mut BTreeSet<String>,
     ) -> Result<()> {
+        self.collect(tenant, matchers, range, out, |part, series| part.label_values(name, series))
+    }
+}
+
+impl StoreCatalog {
+    /// Adds what `look_up` finds in each part: among all series, or those that pass the matchers.
+    fn collect(
+        &self,
+        tenant: &Tenant,
+        matchers: &[Matcher],
+        range: TimeRange,
+        out: &mut BTreeSet<String>,
+        look_up: impl for<'a> Fn(&'a Part, Option<&RoaringBitmap>) -> narvi_index::Result<Vec<&'a str>>,
+    ) -> Result<()> {
         for (file, _, part) in self.parts(tenant, range)? {
             let failed = |error: IndexError| index_error(&file.key, &error);
             let series = (!matchers.is_empty()).then(|| part.select(matchers)).transpose().map_err(failed)?;
-            out.extend(part.label_values(name, series.as_ref()).map_err(failed)?.into_iter().map(str::to_owned));
+            out.extend(look_up(&part, series.as_ref()).map_err(failed)?.into_iter().map(str::to_owned));
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ use super::{
     rows::{Content, StreamRows},
     source_error,
 };
+use crate::deletes::{Judge, RowCuts};
 
 /// The wanted blocks of one frame.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct FramePart {
     pub(crate) segments: Vec<Segment>,
     /// For segments that are not exact, by index: the earlier places that share times with it.
     pub(crate) earlier: Vec<(usize, Vec<StreamRows>)>,
+    /// For segments that are not exact, by index: what hides rows.
+    pub(crate) cuts: Vec<(usize, RowCuts)>,
 }
 
 impl Part for FramePart {
@@ -151,7 +154,13 @@ impl FrameBatch<'_> {
             };
             dead.extend(repeated(&own, &content, earlier, &self.part.packs)?);
         }
+        let mut judge = Judge::new(&self.budget);
+        for (at, cuts) in &self.part.cuts {
+            let Some(segment) = self.part.segments.get(*at) else { continue };
+            cuts.dead(&mut judge, self, segment, &mut dead)?;
+        }
         dead.sort_unstable();
+        dead.dedup();
         Ok(dead)
     }
 }
@@ -195,7 +204,7 @@ impl Batch for FrameBatch<'_> {
     }
 
     fn dead_rows(&self) -> Result<&[u32], SourceError> {
-        if self.part.earlier.is_empty() {
+        if self.part.earlier.is_empty() && self.part.cuts.is_empty() {
             return Ok(&[]);
         }
         Ok(init(&self.dead, || self.find_dead())?)

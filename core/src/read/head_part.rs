@@ -10,7 +10,10 @@ use super::{
     packs::Packs,
     rows::{Content, StreamRows},
 };
-use crate::head::HeadPiece;
+use crate::{
+    deletes::{Judge, RowCuts},
+    head::HeadPiece,
+};
 
 /// One piece of one stream.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(crate) struct HeadPart {
     pub(crate) segment: Segment,
     /// Earlier places of the stream that share times with the piece.
     pub(crate) earlier: Vec<StreamRows>,
+    /// What hides rows.
+    pub(crate) cuts: Option<RowCuts>,
 }
 
 impl Part for HeadPart {
@@ -109,9 +114,12 @@ impl HeadBatch<'_> {
                     dead.extend(rows.map(|(at, _)| at));
                 }
             }
-            dead.sort_unstable();
-            dead.dedup();
         }
+        if let Some(cuts) = &self.part.cuts {
+            cuts.dead(&mut Judge::new(&self.budget), self, &self.part.segment, &mut dead)?;
+        }
+        dead.sort_unstable();
+        dead.dedup();
         Ok(dead)
     }
 }

@@ -15,11 +15,11 @@ mod tests;
 
 pub use self::meta::StreamStats;
 pub(crate) use self::{
-    catalog::{StoreCatalog, Tables},
+    catalog::{Catalog, FoundBlocks, StoreCatalog, Tables},
     executor::Threads,
     meta::LabelScan,
     packs::Packs,
-    source::TenantSource,
+    source::{TenantSource, frame_part},
 };
 
 use narvi_chunk::ChunkError;

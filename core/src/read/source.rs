@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use narvi_logql::{Budget, Part, ScanRequest, Segment, Source, SourceError};
+use narvi_logql::{Budget, Columns, Part, ScanRequest, Segment, Source, SourceError};
 use narvi_types::{Direction, Labels, Tenant, TimeRange};
 
 use super::{
@@ -14,7 +14,11 @@ use super::{
     rows::StreamRows,
     source_error,
 };
-use crate::head::{Generation, HeadPiece};
+use crate::{
+    Error,
+    deletes::{Cuts, Fate, MarkFiles, OpenCuts, PackRows, RowCuts},
+    head::{Generation, HeadPiece},
+};
 
 /// The rows of one tenant in one state of the database.
 pub(crate) struct TenantSource {
@@ -23,6 +27,9 @@ pub(crate) struct TenantSource {
     /// Oldest first.
     pub(crate) generations: Vec<Arc<Generation>>,
     pub(crate) packs: Arc<Packs>,
+    /// What hides rows, or why that is not known.
+    pub(crate) cuts: Result<Cuts, Error>,
+    pub(crate) marks: Arc<MarkFiles>,
 }
 
 /// A stream and the pieces of its heads, oldest first.
@@ -43,7 +50,8 @@ impl Source for TenantSource {
             .blocks(&self.tenant, &request.selector, request.range, budget)
             .map_err(|error| source_error(&error))?;
         let heads = self.heads(request, budget)?;
-        let mut parts = Parts::new(self, request, &found);
+        let cuts = self.cuts.as_ref().map_err(source_error)?.open(&self.marks, &request.range);
+        let mut parts = Parts::new(self, request, &found, &cuts);
         // Where every stream has one block and no head there is nothing to compare.
         if !heads.is_empty() || found.blocks.len() > found.streams.len() {
             parts.add_streams(heads);
@@ -81,14 +89,35 @@ struct Parts<'a> {
     source: &'a TenantSource,
     request: &'a ScanRequest,
     found: &'a FoundBlocks,
+    cuts: &'a OpenCuts,
     /// Per block: the earlier places that share times with it.
     earlier: HashMap<u32, Vec<StreamRows>>,
     heads: Vec<HeadPart>,
 }
 
 impl<'a> Parts<'a> {
-    fn new(source: &'a TenantSource, request: &'a ScanRequest, found: &'a FoundBlocks) -> Self {
-        Self { source, request, found, earlier: HashMap::new(), heads: Vec::new() }
+    fn new(source: &'a TenantSource, request: &'a ScanRequest, found: &'a FoundBlocks, cuts: &'a OpenCuts) -> Self {
+        Self { source, request, found, cuts, earlier: HashMap::new(), heads: Vec::new() }
+    }
+
+    /// Blocks of which all rows are dead, and what to look for in those of which some may be.
+    fn block_cuts(&self) -> HashMap<u32, Option<RowCuts>> {
+        let mut fates = HashMap::new();
+        if self.cuts.is_empty() {
+            return fates;
+        }
+        let streams: Vec<_> = self.found.streams.iter().map(|labels| self.cuts.of(labels)).collect();
+        for (at, found) in (0u32..).zip(&self.found.blocks) {
+            let Some(cuts) = streams.get(found.stream as usize).filter(|cuts| !cuts.is_empty()) else { continue };
+            let (pack, block) = (&self.found.packs[found.pack as usize], &found.block);
+            let rows = block.first_row..block.first_row.saturating_add(block.rows);
+            match cuts.fate(&block.range, Some(&PackRows { pack, frame: block.frame, rows })) {
+                Fate::Alive => {}
+                Fate::Dead => drop(fates.insert(at, None)),
+                Fate::Some(cuts) => drop(fates.insert(at, Some(cuts))),
+            }
+        }
+        fates
     }
 
     fn block_rows(&self, at: u32) -> StreamRows {
@@ -142,6 +171,7 @@ impl<'a> Parts<'a> {
             Some(block) => self.block_rows(*block),
             None => StreamRows::Head(places.pieces[at - places.blocks.len()].clone()),
         };
+        let cuts = self.cuts.of(labels);
         let mut heads = Vec::new();
         let mut earlier = Vec::new();
         for (at, others) in overlaps(&ranges).into_iter().enumerate() {
@@ -151,7 +181,11 @@ impl<'a> Parts<'a> {
                 Some(_) => {}
                 None => {
                     let piece = places.pieces[at - places.blocks.len()].clone();
-                    heads.push(self.head_part(labels, piece, others));
+                    match cuts.fate(&piece.range, None) {
+                        Fate::Alive => heads.push(self.head_part(labels, piece, others, None)),
+                        Fate::Dead => {}
+                        Fate::Some(cuts) => heads.push(self.head_part(labels, piece, others, Some(cuts))),
+                    }
                 }
             }
         }
@@ -159,16 +193,24 @@ impl<'a> Parts<'a> {
         self.heads.extend(heads);
     }
 
-    fn head_part(&self, labels: &Labels, piece: Arc<HeadPiece>, earlier: Vec<StreamRows>) -> HeadPart {
+    fn head_part(
+        &self,
+        labels: &Labels,
+        piece: Arc<HeadPiece>,
+        earlier: Vec<StreamRows>,
+        cuts: Option<RowCuts>,
+    ) -> HeadPart {
         let mut segment = Segment::new(labels.clone(), 0..piece.rows() as u32, piece.range, piece.buffer.len() as u64);
-        segment.exact = piece.distinct && earlier.is_empty();
+        segment.exact = piece.distinct && earlier.is_empty() && cuts.is_none();
         segment.metadata_keys = metadata_keys(&piece);
-        HeadPart { packs: self.source.packs.clone(), piece, segment, earlier }
+        HeadPart { packs: self.source.packs.clone(), piece, segment, earlier, cuts }
     }
 
     /// Groups the blocks by frame and sorts all parts.
     fn finish(mut self) -> Vec<Box<dyn Part>> {
+        let mut cuts = self.block_cuts();
         let mut order: Vec<u32> = (0..self.found.blocks.len() as u32).collect();
+        order.retain(|at| !matches!(cuts.get(at), Some(None)));
         let place = |at: &u32| {
             let found = &self.found.blocks[*at as usize];
             (&self.found.packs[found.pack as usize], found.block.frame, found.block.first_row)
@@ -185,8 +227,20 @@ impl<'a> Parts<'a> {
             let ((pack_a, frame_a, _), (pack_b, frame_b, _)) = (place(a), place(b));
             pack_a == pack_b && frame_a == frame_b
         };
+        let source = (&self.source.catalog, &self.source.packs);
         for blocks in order.chunk_by(same_frame) {
-            parts.push(Box::new(frame_part(self.source, self.request, self.found, &mut self.earlier, blocks)));
+            let mut part = frame_part(source, self.request.columns, self.found, blocks);
+            for (at, (block, segment)) in blocks.iter().zip(&mut part.segments).enumerate() {
+                if let Some(others) = self.earlier.remove(block) {
+                    segment.exact = false;
+                    part.earlier.push((at, others));
+                }
+                if let Some(Some(cuts)) = cuts.remove(block) {
+                    segment.exact = false;
+                    part.cuts.push((at, cuts));
+                }
+            }
+            parts.push(Box::new(part));
         }
         parts.extend(self.heads.into_iter().map(|part| Box::new(part) as Box<dyn Part>));
         match self.request.direction {
@@ -197,23 +251,24 @@ impl<'a> Parts<'a> {
     }
 }
 
-fn frame_part(
-    source: &TenantSource,
-    request: &ScanRequest,
+/// Some blocks of one frame as a part, as far as the index knows them.
+pub(crate) fn frame_part(
+    (catalog, packs): (&Arc<dyn Catalog>, &Arc<Packs>),
+    columns: Columns,
     found: &FoundBlocks,
-    earlier: &mut HashMap<u32, Vec<StreamRows>>,
     blocks: &[u32],
 ) -> FramePart {
     let first = &found.blocks[blocks[0] as usize];
     let mut part = FramePart {
-        _catalog: source.catalog.clone(),
-        packs: source.packs.clone(),
+        _catalog: catalog.clone(),
+        packs: packs.clone(),
         pack: found.packs[first.pack as usize].clone(),
         frame: first.block.frame,
         range: TimeRange::EMPTY,
-        columns: request.columns,
+        columns,
         segments: Vec::with_capacity(blocks.len()),
         earlier: Vec::new(),
+        cuts: Vec::new(),
     };
     for at in blocks {
         let block = &found.blocks[*at as usize];
@@ -221,10 +276,6 @@ fn frame_part(
         let labels = found.streams[block.stream as usize].clone();
         let mut segment = Segment::new(labels, rows, block.block.range, block.block.line_bytes);
         segment.metadata_keys = block.metadata_keys.clone();
-        if let Some(others) = earlier.remove(at) {
-            segment.exact = false;
-            part.earlier.push((part.segments.len(), others));
-        }
         part.range = part.range.cover(&block.block.range);
         part.segments.push(segment);
     }

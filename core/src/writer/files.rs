@@ -47,12 +47,21 @@ pub(crate) struct Files<'a> {
     settings: FileSettings<'a>,
     /// What no other files have in their keys.
     name: String,
-    /// The tenant and the period that all rows are of, if it is one.
-    only: Option<(Tenant, i64)>,
+    /// What all rows are of, if it is one.
+    only: Option<Only>,
     pack: Option<OpenPack>,
     table: TableBuilder,
     whole: Span,
     done: Output,
+}
+
+/// What all rows of a file have in common.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Only {
+    pub(crate) tenant: Tenant,
+    pub(crate) period: i64,
+    /// See [`FileEntry::class`].
+    pub(crate) class: Option<u64>,
 }
 
 struct OpenPack {
@@ -82,7 +91,7 @@ impl Span {
 
 impl<'a> Files<'a> {
     /// Begins with nothing; a file is made when there is a row for it.
-    pub(crate) fn new(settings: FileSettings<'a>, name: String, only: Option<(Tenant, i64)>) -> Self {
+    pub(crate) fn new(settings: FileSettings<'a>, name: String, only: Option<Only>) -> Self {
         let (pack, table, whole, done) = (None, TableBuilder::new(), Span::EMPTY, Output::default());
         Self { settings, name, only, pack, table, whole, done }
     }
@@ -90,7 +99,7 @@ impl<'a> Files<'a> {
     /// `folder/name`, with the period in between if all rows are of one.
     fn key(&self, folder: &str, name: &str) -> String {
         match &self.only {
-            Some((_, period)) => format!("{folder}/{period}/{name}"),
+            Some(only) => format!("{folder}/{}/{name}", only.period),
             None => format!("{folder}/{name}"),
         }
     }
@@ -164,8 +173,10 @@ impl<'a> Files<'a> {
     }
 
     fn entry(&self, key: String, bytes: u64, span: Span) -> FileEntry {
-        let (tenant, period) = self.only.clone().unzip();
-        FileEntry { key, bytes, level: self.settings.level, tenant, period, range: span.range, rows: span.rows }
+        let only = self.only.as_ref();
+        let (tenant, period) = only.map(|only| (only.tenant.clone(), only.period)).unzip();
+        let class = only.and_then(|only| only.class);
+        FileEntry { key, bytes, level: self.settings.level, tenant, period, range: span.range, rows: span.rows, class }
     }
 }
 

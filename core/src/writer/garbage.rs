@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The folders of the store in which every file must be named by the manifest.
-const FOLDERS: [&str; 2] = ["packs", "index"];
+const FOLDERS: [&str; 3] = ["packs", "index", "marks"];
 
 impl Writer {
     /// Deletes files that a flush wrote and did not commit, once the time of grace is over: until then a writer may still

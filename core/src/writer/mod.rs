@@ -31,7 +31,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 pub(crate) use self::{
     background::Background,
-    files::{FileSettings, Files, Output, Points},
+    files::{FileSettings, Files, Only, Output, Points},
     open::Setup,
 };
 use self::{flush::Flushing, tail::Subscribers};

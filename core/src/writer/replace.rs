@@ -1,4 +1,4 @@
-//! Commits that replace files by others with the same rows, as compaction makes them.
+//! Commits that are no flush: files replaced by others, as compaction makes them, and requests to delete.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -52,9 +52,18 @@ impl Writer {
     /// [`ErrorKind::Busy`] when another commit took one of the files: nothing was committed. After any other error the
     /// commit may have taken place.
     pub(crate) fn replace_files(&self, delta: &Delta) -> Result<Arc<Manifest>> {
+        self.commit_change(delta, ["compact.commit", "compact.committed"])
+    }
+
+    /// Commits a change that is no flush, and lets queries see it. The points are passed before and after.
+    ///
+    /// # Errors
+    /// As for [`Writer::replace_files`].
+    pub(crate) fn commit_change(&self, delta: &Delta, points: [&'static str; 2]) -> Result<Arc<Manifest>> {
         // The flush of this process and this one do not race, so that the state never goes back.
         let _flushing = self.flushing.lock();
-        self.failpoints.hit("compact.commit")?;
+        let [before, after] = points;
+        self.failpoints.hit(before)?;
         let base = self.state.load().manifest.clone();
         let manifest = match self.manifests.commit(&base, delta) {
             Err(error) if error.kind() != ErrorKind::Busy => {
@@ -64,7 +73,7 @@ impl Writer {
             }
             result => result?,
         };
-        self.failpoints.hit("compact.committed")?;
+        self.failpoints.hit(after)?;
         self.adopt(&manifest);
         Ok(manifest)
     }

@@ -78,7 +78,7 @@ fn duplicates_are_gone_for_good() {
     assert_eq!(rows(&db, &a), model);
     assert_eq!(db.compact().expect("nothing to do").tables_in, 0);
     let stats = db.maintenance_stats();
-    assert_eq!((stats.compactions, stats.rows_in - stats.rows_out), (1, 601));
+    assert_eq!((stats.compactions, stats.merged.rows_in - stats.merged.rows_out), (1, 601));
     assert_eq!(files(&*store).len(), 6);
     assert_eq!(db.collect_garbage().expect("collected"), 4);
     assert_eq!(files(&*store).len(), 2);
@@ -206,7 +206,7 @@ fn what_is_damaged_stays_as_it_is() {
     assert!(summary.damaged.iter().any(|text| text.contains(&tables[2].key)), "{summary:?}");
     // Told once, and never deleted.
     assert!(db.compact().expect("nothing to do").damaged.is_empty());
-    assert_eq!(db.maintenance_stats().damaged.len(), 2);
+    assert_eq!(db.maintenance_stats().merged.damaged.len(), 2);
     db.collect_garbage().expect("collected");
     assert!(store.get(&packs[1].key).is_ok() && store.get(&packs[2].key).is_ok());
 }
@@ -342,6 +342,6 @@ proptest! {
                 prop_assert_eq!(seen.get(row), Some(count));
             }
         }
-        prop_assert!(db.maintenance_stats().damaged.is_empty());
+        prop_assert!(db.maintenance_stats().merged.damaged.is_empty());
     }
 }

@@ -67,7 +67,7 @@ fn matchers(selector: &Selector) -> Result<(), Error> {
     require_matcher(selector)
 }
 
-fn stages(log: &LogExpr) -> Result<(), Error> {
+pub(super) fn stages(log: &LogExpr) -> Result<(), Error> {
     for stage in &log.stages {
         arguments(stage).map_err(|message| stage_error(&print::loki(|p| p.stage(stage)), &message))?;
     }

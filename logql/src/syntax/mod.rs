@@ -20,7 +20,10 @@ mod visit;
 
 use narvi_types::Selector;
 
-use crate::{Error, ast::Expr};
+use crate::{
+    Error,
+    ast::{Expr, LogExpr},
+};
 
 pub use self::caret::caret;
 pub use self::check::require_matcher;
@@ -40,6 +43,18 @@ pub fn parse(text: &str) -> Result<Expr, Error> {
     let expr = parser::query(text)?;
     check::query(&expr)?;
     Ok(expr)
+}
+
+/// Parses and checks a log query whose selector may match streams without any of its labels, even `{}`: what requests to
+/// delete are made of.
+///
+/// # Errors
+/// [`Error::Parse`], or [`Error::Invalid`] when it is a metric query.
+pub fn parse_log(text: &str) -> Result<LogExpr, Error> {
+    match parser::query(text)? {
+        Expr::Log(log) => check::stages(&log).map(|()| log),
+        Expr::Metric(_) => Err(Error::Invalid("a metric query selects no lines".to_owned())),
+    }
 }
 
 /// Parses a selector alone, as `match[]` of the series endpoint; `{}` is allowed, see [`require_matcher`].

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeSet, path::PathBuf, time::Duration};
 use narvi::{Compression, WalSync};
 
 use crate::{
-    Config, ConfigError, TlsConfig, apply_limits, derive, endpoints, parse_bytes, parse_duration, ruler,
+    Config, ConfigError, TlsConfig, apply_limits, derive, endpoints, parse_bytes, parse_duration, retention, ruler,
     schema::{self, place},
     storage,
     tree::{Node, Value},
@@ -174,6 +174,7 @@ pub(crate) fn apply(root: &mut Node, mut config: Config) -> Result<Config, Confi
         "distributor.otlp_config.default_resource_attributes_as_index_labels",
         &mut config.limits.otlp.index_attributes,
     )?;
+    retention::compactor(&reader, &mut config.compactor, &mut config.store)?;
     config.object_store = storage::read(&reader, &mut config.warnings)?;
     let mut files = Vec::new();
     reader.words("runtime_config.file", &mut files)?;

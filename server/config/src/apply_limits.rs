@@ -7,6 +7,7 @@ use narvi_types::Timestamp;
 use crate::{
     BlockedQuery, ConfigError, Limits, OtlpAction, OtlpRule, Pattern,
     apply::{Reader, wrong},
+    retention,
     tree::Node,
 };
 
@@ -26,7 +27,8 @@ pub(crate) fn apply(reader: &Reader<'_>, path: &str, limits: &mut Limits) -> Res
     section.rates(limits)?;
     section.otlp(limits)?;
     section.queries(limits)?;
-    section.selectors(limits)
+    section.selectors(limits)?;
+    retention::limits(reader, path, &mut limits.retention)
 }
 
 impl<'b> Section<'_, 'b> {

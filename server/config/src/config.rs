@@ -4,7 +4,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use narvi::Settings;
 
-use crate::{ConfigError, Endpoints, Flags, Limits, RulerConfig, StoreConfig, apply, page, schema, tree::Node};
+use crate::{
+    CompactorConfig, ConfigError, Endpoints, Flags, Limits, RulerConfig, StoreConfig, apply, page, schema, tree::Node,
+};
 
 /// What `-target` may name, for `-list-targets`.
 pub const TARGETS: [&str; 12] = [
@@ -54,6 +56,8 @@ pub struct Config {
     pub runtime_files: Vec<PathBuf>,
     /// How often they are read.
     pub runtime_period: Duration,
+    /// Whether there is retention, and whether lines can be deleted.
+    pub compactor: CompactorConfig,
     /// The store.
     pub store: Settings,
     /// How many queries run at once; `None` leaves it to the server.
@@ -197,6 +201,7 @@ impl Default for Config {
             limits: Limits::default(),
             runtime_files: Vec::new(),
             runtime_period: Duration::from_secs(10),
+            compactor: CompactorConfig::narvi(),
             store: Settings::default(),
             concurrent_queries: None,
             waiting_queries: None,
@@ -218,6 +223,7 @@ impl Config {
             auth_enabled: true,
             http_listen_address: String::new(),
             limits: Limits::loki(),
+            compactor: CompactorConfig::loki(),
             given: Node::default(),
             ..Self::default()
         }

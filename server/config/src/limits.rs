@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::RetentionLimits;
 use narvi_types::{
     Timestamp,
     regex::{Regex, RegexOptions},
@@ -103,6 +104,8 @@ pub struct Limits {
     pub volume_enabled: bool,
     /// Most series in a volume answer.
     pub volume_max_series: usize,
+    /// How long lines are kept, and whether they can be deleted.
+    pub retention: RetentionLimits,
 }
 
 impl Default for Limits {
@@ -196,6 +199,7 @@ impl Limits {
             max_query_bytes_read: 0,
             volume_enabled: true,
             volume_max_series: 1000,
+            retention: RetentionLimits::default(),
         }
     }
 }

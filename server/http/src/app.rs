@@ -35,6 +35,8 @@ pub struct HttpSettings {
     pub auth_enabled: bool,
     /// What tenants may push and ask.
     pub limits: Limits,
+    /// Whether lines can be deleted on request.
+    pub deletes_enabled: bool,
     /// Largest push body as received, in bytes.
     pub max_body_bytes: usize,
     /// Largest push body when decompressed, in bytes.
@@ -72,6 +74,7 @@ impl Default for HttpSettings {
         Self {
             auth_enabled: false,
             limits: Limits::default(),
+            deletes_enabled: true,
             max_body_bytes: 100 << 20,
             max_decompressed_bytes: 1 << 30,
             max_form_bytes: 10 << 20,

@@ -36,11 +36,6 @@ struct QueryKind {
     query_type: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Outcome {
-    status: String,
-}
-
 type Seconds = Family<Request, Histogram, fn() -> Histogram>;
 type QuerySeconds = Family<QueryKind, Histogram, fn() -> Histogram>;
 
@@ -58,6 +53,7 @@ pub(crate) struct Metrics {
     panics: Counter,
     pub(crate) tails: TailMetrics,
     gauges: Gauges,
+    pub(crate) compactor: narvi_compactor::Metrics,
 }
 
 /// What those who follow logs get.
@@ -79,8 +75,6 @@ struct Gauges {
     memory_bytes: Gauge,
     wal_replay: Gauge,
     wal_corruptions: Counter,
-    compactions: Family<Outcome, Counter>,
-    compactor_running: Gauge,
     queue_length: Gauge,
     process_cpu: Gauge<f64, AtomicU64>,
     process_memory: Gauge,
@@ -93,8 +87,6 @@ pub(crate) struct StoreFigures {
     pub(crate) memory_bytes: u64,
     /// Damage found in the write-ahead log when it was read back.
     pub(crate) wal_corruptions: u64,
-    pub(crate) compactions: u64,
-    pub(crate) failed_compactions: u64,
     /// Queries that wait.
     pub(crate) waiting_queries: u64,
 }
@@ -117,6 +109,7 @@ impl Metrics {
             panics: Counter::default(),
             tails: TailMetrics::default(),
             gauges: Gauges::default(),
+            compactor: narvi_compactor::Metrics::default(),
         };
         metrics.register();
         metrics
@@ -153,16 +146,6 @@ impl Metrics {
             "Damage found when the write-ahead log was read back",
             self.gauges.wal_corruptions.clone(),
         );
-        add.register(
-            "loki_boltdb_shipper_compact_tables_operation",
-            "Merges of index tables and packs",
-            self.gauges.compactions.clone(),
-        );
-        add.register(
-            "loki_boltdb_shipper_compactor_running",
-            "Whether this process merges",
-            self.gauges.compactor_running.clone(),
-        );
         add.register("loki_query_scheduler_queue_length", "Queries that wait", self.gauges.queue_length.clone());
         add.register("logql_query_duration_seconds", "Seconds that LogQL queries took", self.queries.clone());
         add.register("loki_querier_tail_active", "Number of active tailers", self.tails.active.clone());
@@ -170,6 +153,7 @@ impl Metrics {
         add.register("loki_querier_tail_bytes", "Bytes of lines tailed", self.tails.bytes.clone());
         add.register("process_cpu_seconds", "User and system CPU seconds spent", self.gauges.process_cpu.clone());
         add.register("process_resident_memory_bytes", "Resident memory", self.gauges.process_memory.clone());
+        self.compactor.register(add);
         let version = env!("CARGO_PKG_VERSION");
         let build = vec![("version", version), ("revision", ""), ("branch", ""), ("goversion", "")];
         add.register("loki_build", "What this binary was built from", Info::new(build));
@@ -214,13 +198,8 @@ impl Metrics {
         self.gauges.memory_streams.set(i64::try_from(figures.memory_streams).unwrap_or(i64::MAX));
         let gauges = &self.gauges;
         gauges.memory_chunks.set(i64::try_from(figures.memory_streams).unwrap_or(i64::MAX));
-        gauges.compactor_running.set(1);
         gauges.queue_length.set(i64::try_from(figures.waiting_queries).unwrap_or(i64::MAX));
         gauges.wal_corruptions.inner().store(figures.wal_corruptions, Ordering::Relaxed);
-        for (status, count) in [("success", figures.compactions), ("failure", figures.failed_compactions)] {
-            let counter = gauges.compactions.get_or_create(&Outcome { status: status.to_owned() });
-            counter.inner().store(count, Ordering::Relaxed);
-        }
         self.gauges.memory_bytes.set(i64::try_from(figures.memory_bytes).unwrap_or(i64::MAX));
         if let Some((cpu, memory)) = process_figures() {
             self.gauges.process_cpu.set(cpu);
@@ -255,14 +234,13 @@ mod tests {
         let metrics = Metrics::new();
         metrics.request("GET", "loki_api_v1_query_range", 200, false, 0.01);
         metrics.pushed("acme", &narvi_distributor::Prepared::default());
-        let figures = StoreFigures { memory_streams: 3, memory_bytes: 5, compactions: 2, ..StoreFigures::default() };
+        let figures = StoreFigures { memory_streams: 3, memory_bytes: 5, ..StoreFigures::default() };
         let text = metrics.text(figures, "");
         for line in [
             "loki_request_duration_seconds_count{method=\"GET\",route=\"loki_api_v1_query_range\",status_code=\"200\",ws=\"false\"} 1",
             "loki_distributor_lines_received_total{tenant=\"acme\"} 0",
             "loki_ingester_memory_streams 3",
             "loki_panic_total 0",
-            "loki_boltdb_shipper_compact_tables_operation_total{status=\"success\"} 2",
             "loki_ingester_wal_corruptions_total 0",
             "loki_querier_tail_bytes_total 0",
         ] {

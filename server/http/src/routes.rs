@@ -77,10 +77,16 @@ impl App {
     /// What a process says of itself, and what it can be told.
     fn status_pages() -> Router<Arc<Self>> {
         let prepare = get(handlers::prepare_shutdown).post(handlers::prepare_shutdown);
+        let delete = get(handlers::list_deletes)
+            .put(handlers::create_delete)
+            .post(handlers::create_delete)
+            .delete(handlers::cancel_delete);
         let mut pages = Router::new()
             .route("/loki/api/v1/format_query", get(handlers::format_query).post(handlers::format_query))
             .route("/loki/api/v1/status/buildinfo", get(handlers::build_info))
             .route("/loki/api/v1/drilldown-limits", get(handlers::drilldown_limits))
+            .route("/loki/api/v1/delete", delete)
+            .route("/loki/api/v1/cache/generation_numbers", get(handlers::generation_numbers))
             .route("/config/tenant/v1/limits", get(handlers::tenant_limits))
             .route("/flush", get(handlers::flush).post(handlers::flush))
             .route("/ingester/shutdown", get(handlers::shutdown).post(handlers::shutdown))

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use narvi::{Builder, Db};
+use narvi::{Builder, Db, Tenant};
 use narvi_config::Config;
 use narvi_http::{App, Host, HttpSettings};
 use narvi_ruler::{Ruler, RulerPlaces};
@@ -89,7 +89,9 @@ async fn bind(listen: &str) -> Outcome<TcpListener> {
 fn open(config: &Config, in_memory: bool) -> Outcome<Db> {
     let folder: &Path = &config.data_dir;
     let builder = if in_memory { Builder::in_memory() } else { Db::builder(folder) };
-    let db = builder.settings(config.store.clone()).open()?;
+    let limits = Arc::new(config.limits.clone());
+    let retention = narvi_compactor::retention(&config.compactor, Arc::new(move |_: &Tenant| limits.clone()));
+    let db = builder.settings(config.store.clone()).retention(retention).open()?;
     if in_memory {
         tracing::info!("all data is kept in memory and is gone when the server ends");
         return Ok(db);
@@ -153,6 +155,7 @@ fn ruler(config: &Config, app: &Arc<App>) -> Outcome<Arc<Ruler>> {
 fn http_settings(config: &Config, process: Arc<Process>, address: SocketAddr) -> HttpSettings {
     let mut settings =
         HttpSettings { auth_enabled: config.auth_enabled, limits: config.limits.clone(), ..HttpSettings::default() };
+    settings.deletes_enabled = config.compactor.retention_enabled;
     settings.concurrent_queries = config.concurrent_queries.unwrap_or(settings.concurrent_queries);
     settings.waiting_queries = config.waiting_queries.unwrap_or(settings.waiting_queries);
     let endpoints = &config.endpoints;

@@ -9,17 +9,30 @@ use std::{
 
 /// Which packages of the workspace each package may use. Left out: itself. `types <- chunk, index, logql <- core <- server,
 /// bindings`, and no arrow among chunk, index and logql.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("narvi-types", &[]),
     ("narvi-chunk", &["narvi-types"]),
     ("narvi-index", &["narvi-types"]),
     ("narvi-logql", &["narvi-types"]),
     ("narvi", &["narvi-types", "narvi-chunk", "narvi-index", "narvi-logql"]),
     ("narvi-config", &["narvi", "narvi-types"]),
+    ("narvi-compactor", &["narvi", "narvi-config"]),
     ("narvi-distributor", &["narvi-types", "narvi-config"]),
     ("narvi-patterns", &["narvi-types"]),
-    ("narvi-http", &["narvi", "narvi-types", "narvi-config", "narvi-distributor", "narvi-patterns"]),
-    ("narvi-bin", &["narvi", "narvi-config", "narvi-http"]),
+    ("narvi-ruler", &["narvi", "narvi-types", "narvi-config"]),
+    (
+        "narvi-http",
+        &[
+            "narvi",
+            "narvi-types",
+            "narvi-config",
+            "narvi-compactor",
+            "narvi-distributor",
+            "narvi-patterns",
+            "narvi-ruler",
+        ],
+    ),
+    ("narvi-bin", &["narvi", "narvi-config", "narvi-compactor", "narvi-http", "narvi-ruler"]),
     ("narvi-c", &["narvi"]),
     ("narvi-benches", &["narvi", "narvi-types", "narvi-chunk", "narvi-index", "narvi-logql"]),
     ("narvi-tidy", &[]),

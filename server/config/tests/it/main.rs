@@ -36,7 +36,7 @@ fn a_single_binary_on_a_file_system() {
     };
     assert_eq!(config.limits, expected);
     let warned: Vec<_> = config.warnings.iter().filter_map(|warning| warning.split(' ').nth(2)).collect();
-    let expected = ["server.grpc_listen_address", "compactor.retention_enabled"];
+    let expected = ["server.grpc_listen_address"];
     assert_eq!(warned, expected);
 }
 

@@ -1,6 +1,7 @@
 //! The handlers: one file per family of paths.
 
 mod cluster;
+mod delete;
 mod detected;
 mod labels;
 mod legacy;
@@ -28,6 +29,7 @@ use narvi_config::Limits;
 
 pub(crate) use self::{
     cluster::{analytics, memberlist, ring, services},
+    delete::{cancel_delete, create_delete, generation_numbers, list_deletes},
     detected::{detected_field_values, detected_fields, detected_labels},
     labels::{label_values, labels, series, stats},
     legacy::{label_legacy, query_legacy},

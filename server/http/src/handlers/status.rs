@@ -23,13 +23,12 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
 
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let usage = app.db.memory_usage();
-    let maintenance = app.db.maintenance_stats();
+    let now_ms = app.now().as_ns() / 1_000_000;
+    app.metrics.compactor.update(&app.db, u64::try_from(now_ms).unwrap_or(0));
     let figures = StoreFigures {
         memory_streams: usage.streams,
         memory_bytes: usage.bytes,
         wal_corruptions: app.db.open_report().damage.len() as u64,
-        compactions: maintenance.compactions,
-        failed_compactions: maintenance.failures,
         waiting_queries: app.waiting_queries() as u64,
     };
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
