@@ -7,6 +7,7 @@ mod app;
 mod compress;
 mod encode;
 mod error;
+mod exposition;
 mod federation;
 mod fields;
 mod handlers;

@@ -11,7 +11,7 @@ use axum::{
     routing::{any, get, post},
 };
 
-use crate::{App, compress, handlers};
+use crate::{App, compress, exposition, handlers};
 
 impl App {
     /// All routes of a single process.
@@ -96,7 +96,7 @@ impl App {
             .route("/memberlist", any(handlers::memberlist))
             .route("/analytics", get(handlers::analytics).post(handlers::analytics))
             .route("/ready", get(handlers::ready))
-            .route("/metrics", get(handlers::metrics));
+            .route("/metrics", get(handlers::metrics).layer(middleware::from_fn(exposition::negotiate)));
         for path in RINGS {
             pages = pages.route(path, get(handlers::ring).post(handlers::ring));
         }

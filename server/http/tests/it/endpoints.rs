@@ -194,6 +194,23 @@ fn the_media_type_of_a_form_is_read_as_such() {
 }
 
 #[test]
+fn metrics_come_in_the_format_that_a_client_accepts() {
+    let (server, _) = with_process(|_| {});
+    server.push("t", r#"{"streams":[{"stream":{"app":"x"},"values":[["50000000000","123"]]}]}"#);
+    let classic = server.get("t", "/metrics");
+    assert!(classic.head.contains("content-type: text/plain; version=0.0.4"), "{}", classic.head);
+    let text = classic.text();
+    let counted =
+        "\n# TYPE loki_distributor_lines_received_total counter\nloki_distributor_lines_received_total{tenant=\"t\"";
+    assert!(text.contains(counted) && text.contains("\n# TYPE loki_build_info gauge\n"), "{text}");
+    assert!(text.contains("le=\"1\"") && !text.contains("le=\"1.0\"") && !text.contains("# EOF"), "{text}");
+    let open =
+        server.ask("GET", "/metrics", "Accept: application/openmetrics-text; version=1.0.0, text/plain\r\n", b"");
+    assert!(open.head.contains("content-type: application/openmetrics-text"), "{}", open.head);
+    assert!(open.text().ends_with("# EOF\n"));
+}
+
+#[test]
 fn patterns_are_mined_where_it_is_asked_for() {
     let server = Server::start(|settings| settings.patterns = true);
     let lines: Vec<String> = (0..5).map(|n| format!(r#"["{n}000000000","took {n}ms"]"#)).collect();
