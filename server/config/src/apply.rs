@@ -48,6 +48,11 @@ impl<'a> Reader<'a> {
         Self { root, used: RefCell::default() }
     }
 
+    /// The whole tree.
+    pub(crate) fn root(&self) -> &'a Node {
+        self.root
+    }
+
     /// The node at a path, without taking note that it was read.
     pub(crate) fn at(&self, path: &str) -> Option<&'a Node> {
         self.root.at(path)
@@ -168,7 +173,7 @@ pub(crate) fn apply(root: &mut Node, mut config: Config) -> Result<Config, Confi
     queries(&reader, &mut config)?;
     ingester(&reader, &mut config)?;
     endpoints::apply(&reader, &mut config.endpoints)?;
-    ruler::apply(&reader, &mut config.ruler)?;
+    ruler::apply(&reader, &mut config.ruler, &mut config.warnings)?;
     apply_limits::apply(&reader, "limits_config", &mut config.limits)?;
     reader.words(
         "distributor.otlp_config.default_resource_attributes_as_index_labels",

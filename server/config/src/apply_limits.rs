@@ -1,13 +1,13 @@
 //! `limits_config`: what each of its keys sets. Also read for the limits of single tenants, which stand elsewhere.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use narvi_types::Timestamp;
 
 use crate::{
-    BlockedQuery, ConfigError, Limits, OtlpAction, OtlpRule, Pattern,
+    BlockedQuery, ConfigError, Limits, OtlpAction, OtlpRule, Pattern, RulerLimits,
     apply::{Reader, wrong},
-    retention,
+    retention, ruler_limits,
     tree::Node,
 };
 
@@ -28,7 +28,12 @@ pub(crate) fn apply(reader: &Reader<'_>, path: &str, limits: &mut Limits) -> Res
     section.otlp(limits)?;
     section.queries(limits)?;
     section.selectors(limits)?;
-    retention::limits(reader, path, &mut limits.retention)
+    retention::limits(reader, path, &mut limits.retention)?;
+    let mut ruler = RulerLimits::clone(&limits.ruler);
+    let below = if path.is_empty() { String::new() } else { format!("{path}.") };
+    ruler_limits::apply(reader, &below, &mut ruler)?;
+    limits.ruler = Arc::new(ruler);
+    Ok(())
 }
 
 impl<'b> Section<'_, 'b> {

@@ -19,6 +19,8 @@ mod page;
 mod part;
 mod retention;
 mod ruler;
+mod ruler_client;
+mod ruler_limits;
 mod runtime;
 mod schema;
 mod storage;
@@ -33,7 +35,11 @@ pub use crate::error::ConfigError;
 pub use crate::flags::Flags;
 pub use crate::limits::{BlockedQuery, Limits, OtlpAction, OtlpRule, OtlpRules, Pattern, RATE_UNLIMITED};
 pub use crate::retention::{CompactorConfig, DeletionMode, RetentionLimits, RetentionRule};
-pub use crate::ruler::{ClientConfig, Relabel, RemoteWrite, RuleStorage, RulerConfig, Secret};
+pub use crate::ruler::{RuleStorage, RulerConfig};
+pub use crate::ruler_client::{
+    AlertmanagerChanges, AlertmanagerConfig, ClientConfig, Relabel, RemoteWrite, RemoteWriteChanges, Secret,
+};
+pub use crate::ruler_limits::RulerLimits;
 pub use crate::runtime::Runtime;
 pub use crate::storage::{AzureConfig, GcsConfig, Hidden, Retries, S3Config, StoreConfig};
 pub use crate::units::{parse_bytes, parse_duration};

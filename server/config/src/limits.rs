@@ -1,12 +1,13 @@
 //! What a tenant may push and ask: Loki's `limits_config` with its names, each with a unit.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use crate::RetentionLimits;
 use narvi_types::{
     Timestamp,
     regex::{Regex, RegexOptions},
 };
+
+use crate::{RetentionLimits, RulerLimits};
 
 /// A rate limit that is not set.
 pub const RATE_UNLIMITED: f64 = f64::INFINITY;
@@ -106,6 +107,8 @@ pub struct Limits {
     pub volume_max_series: usize,
     /// How long lines are kept, and whether they can be deleted.
     pub retention: RetentionLimits,
+    /// What is said of the tenant's rules.
+    pub ruler: Arc<RulerLimits>,
 }
 
 impl Default for Limits {
@@ -200,6 +203,7 @@ impl Limits {
             volume_enabled: true,
             volume_max_series: 1000,
             retention: RetentionLimits::default(),
+            ruler: Arc::default(),
         }
     }
 }

@@ -39,6 +39,11 @@ impl<'a> Part<'a> {
         self.node.get(key).filter(|node| node.value != Value::Null)
     }
 
+    /// Whether there is something below a key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
     /// An error about a key.
     pub(crate) fn wrong(&self, key: &str, message: String) -> ConfigError {
         wrong(self.node.get(key).unwrap_or(self.node), &format!("{}.{key}", self.path), message)

@@ -138,6 +138,9 @@ pub(crate) fn read(reader: &Reader<'_>, warnings: &mut Vec<String>) -> Result<St
     reader.bool("storage_config.use_thanos_objstore", &mut thanos)?;
     let mut prefix = String::new();
     reader.text("storage_config.object_prefix", &mut prefix)?;
+    if thanos && prefix.is_empty() {
+        reader.text("storage_config.object_store.storage_prefix", &mut prefix)?;
+    }
     let Some(named) = named(reader, warnings)? else {
         let common = ["s3", "gcs", "azure"].into_iter().find(|name| reader.has(&format!("common.storage.{name}")));
         let of_common = |name| read_kind(reader, name, &format!("storage_config.{}", legacy_section(name)), &prefix);
@@ -155,6 +158,20 @@ pub(crate) fn read(reader: &Reader<'_>, warnings: &mut Vec<String>) -> Result<St
         ("filesystem", _) => Ok(StoreConfig::Files),
         (kind, true) => read_thanos(reader, kind, &format!("storage_config.object_store.{kind}"), &prefix),
         (kind, false) => read_kind(reader, kind, &format!("storage_config.{}", legacy_section(kind)), &prefix),
+    }
+}
+
+/// The store that a section describes, in the shape of Loki's older or other clients.
+pub(crate) fn section(
+    reader: &Reader<'_>,
+    kind: &str,
+    path: &str,
+    thanos: bool,
+    prefix: &str,
+) -> Result<StoreConfig, ConfigError> {
+    match thanos {
+        true => read_thanos(reader, kind, path, prefix),
+        false => read_kind(reader, kind, path, prefix),
     }
 }
 
@@ -398,10 +415,7 @@ fn percent_decoded(text: &str) -> String {
 /// The sections of Loki 3's other clients.
 fn read_thanos(reader: &Reader<'_>, kind: &str, path: &str, prefix: &str) -> Result<StoreConfig, ConfigError> {
     let key = |name: &str| format!("{path}.{name}");
-    let mut prefix = prefix.to_owned();
-    if prefix.is_empty() {
-        reader.text("storage_config.object_store.storage_prefix", &mut prefix)?;
-    }
+    let prefix = prefix.to_owned();
     match kind {
         "s3" => {
             let mut s3 = S3Config { prefix, ..S3Config::default() };

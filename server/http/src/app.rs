@@ -194,17 +194,25 @@ impl App {
         let permit = self.running.acquire().await.map_err(|_| ApiError::internal("the server is shutting down"))?;
         drop(waiting);
         let waited = arrived.elapsed();
+        let answer = self.run(budget, work).await;
+        drop(permit);
+        answer.map(|answer| (answer, waited))
+    }
+
+    /// Runs blocking work on the store at once; see [`App::ask`].
+    pub(crate) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        budget: Budget,
+        work: impl FnOnce(&Self, &Budget) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         let cancel = CancelOnDrop(budget.clone());
         let app = self.clone();
         let done = tokio::task::spawn_blocking(move || work(&app, &budget)).await;
-        drop((permit, cancel));
-        match done {
-            Ok(answer) => answer.map(|answer| (answer, waited)),
-            Err(_) => {
-                self.metrics.panicked();
-                Err(ApiError::internal("the query failed unexpectedly; the server's log says more"))
-            }
-        }
+        drop(cancel);
+        done.unwrap_or_else(|_| {
+            self.metrics.panicked();
+            Err(ApiError::internal("the query failed unexpectedly; the server's log says more"))
+        })
     }
 }
 

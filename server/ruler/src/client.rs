@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use narvi_config::{ClientConfig, Secret};
-use reqwest::{Certificate, Identity, RequestBuilder, redirect};
+use reqwest::{Certificate, Identity, Proxy, RequestBuilder, redirect};
 
 use crate::RulerError;
 
@@ -23,6 +23,11 @@ impl Client {
             .tls_danger_accept_invalid_certs(config.tls_insecure_skip_verify);
         if !timeout.is_zero() {
             builder = builder.timeout(timeout);
+        }
+        if let Some(url) = &config.proxy_url {
+            let proxy = Proxy::all(url.as_str());
+            let wrong = |error| RulerError::Setting(format!("the proxy cannot be used: {error}"));
+            builder = builder.proxy(proxy.map_err(wrong)?);
         }
         if let Some(path) = &config.tls_ca_file {
             builder = builder.tls_certs_merge(Certificate::from_pem_bundle(&read(path)?).map_err(setting)?);

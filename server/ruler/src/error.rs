@@ -39,6 +39,9 @@ pub enum RulerError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// The object store of the rules cannot be used.
+    #[error("rules in the object store: {0}")]
+    Store(#[from] narvi::StoreError),
     /// A setting cannot be used.
     #[error("ruler: {0}")]
     Setting(String),

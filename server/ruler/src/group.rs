@@ -17,7 +17,7 @@ use crate::{
     Evaluate, Group, Rule, RuleKind,
     alert::{Alert, Alerts, Found, State, Terms},
     expand::{self, Context},
-    metrics::{Metrics, OfGroup},
+    metrics::{Metrics, OfGroup, OfUser},
     notify::Notifier,
     remote::{Recorded, STALE, Writer},
     state::{Saved, SavedRule, StateStore, hash},
@@ -164,6 +164,8 @@ impl GroupRun {
             let Some(status) = status.rules.get_mut(n) else { continue };
             status.last_evaluation = Some(at);
             status.evaluation_secs = rule_started.elapsed().as_secs_f64();
+            let user = OfUser { user: self.tenant.as_str().to_owned() };
+            self.shared.metrics.rule_duration.get_or_create(&user).observe(status.evaluation_secs);
             (status.health, status.last_error) = match result {
                 Ok(()) => (Health::Good, String::new()),
                 Err(error) => {
@@ -175,6 +177,8 @@ impl GroupRun {
             };
         }
         let seconds = started.elapsed().as_secs_f64();
+        let user = OfUser { user: self.tenant.as_str().to_owned() };
+        self.shared.metrics.group_duration.get_or_create(&user).observe(seconds);
         self.shared.metrics.last_duration.get_or_create(&self.labels).set(seconds);
         self.shared.metrics.last_evaluation.get_or_create(&self.labels).set(at as f64 / 1e9);
         {
@@ -217,7 +221,8 @@ impl GroupRun {
                 Ok(()) => status.alerts.take_due(at, self.shared.resend_delay),
                 Err(_) => Vec::new(),
             };
-            let series = if self.shared.writer.is_enabled() { alert_series(&status.alerts) } else { Vec::new() };
+            let series =
+                if self.shared.writer.is_enabled(&self.tenant) { alert_series(&status.alerts) } else { Vec::new() };
             (due, series, result)
         };
         self.shared.notifier.send(&self.tenant, &rule.expr, at, self.interval, due);
@@ -238,7 +243,7 @@ impl GroupRun {
 
     /// Hands on the series of a rule, and the ends of those that did not come again.
     async fn write(self: &Arc<Self>, n: usize, at: Nanos, series: Vec<(Labels, f64)>) {
-        if !self.shared.writer.is_enabled() {
+        if !self.shared.writer.is_enabled(&self.tenant) {
             return;
         }
         let new: HashSet<Labels> = series.iter().map(|(labels, _)| labels.clone()).collect();

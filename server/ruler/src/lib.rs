@@ -16,6 +16,7 @@ mod manager;
 mod metrics;
 mod model;
 mod notify;
+mod place;
 mod relabel;
 mod remote;
 mod state;

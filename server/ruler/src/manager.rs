@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use narvi::Tenant;
+use narvi::{Store, Tenant};
 use narvi_config::{RuleStorage, RulerConfig};
 use parking_lot::Mutex;
 use tokio::{
@@ -22,6 +22,7 @@ use crate::{
     notify::Notifier,
     remote::Writer,
     state::StateStore,
+    times::now,
 };
 
 /// How many groups are evaluated at once.
@@ -40,6 +41,8 @@ pub struct RulerPlaces {
     pub state: PathBuf,
     /// Samples that are not sent yet.
     pub samples: PathBuf,
+    /// The store that [`RuleStorage::Objects`] describes; without it `rules` is used.
+    pub objects: Option<Arc<dyn Store>>,
 }
 
 impl RulerPlaces {
@@ -47,7 +50,7 @@ impl RulerPlaces {
     pub fn in_data(folder: &std::path::Path, config: &RulerConfig) -> Self {
         let own = folder.join("ruler");
         let samples = config.wal_dir.clone().unwrap_or_else(|| own.join("remote-write"));
-        Self { rules: folder.join("rules"), state: own.join("state"), samples }
+        Self { rules: folder.join("rules"), state: own.join("state"), samples, objects: None }
     }
 }
 
@@ -91,15 +94,16 @@ impl Ruler {
         places: RulerPlaces,
         evaluate: Arc<dyn Evaluate>,
     ) -> Result<Arc<Self>, RulerError> {
-        let store = match &config.storage {
-            RuleStorage::Data => RuleStore::writable(places.rules),
-            RuleStorage::Local(folder) => RuleStore::read_only(folder),
+        let store = match (&config.storage, places.objects) {
+            (RuleStorage::Local(folder), _) => RuleStore::read_only(folder),
+            (RuleStorage::Objects(_), Some(objects)) => RuleStore::objects(objects),
+            _ => RuleStore::writable(places.rules),
         };
         let metrics = Arc::new(Metrics::new());
         let shared = Shared {
+            notifier: Arc::new(Notifier::new(config, evaluate.clone(), metrics.clone())?),
+            writer: Arc::new(Writer::new(config, places.samples, evaluate.clone(), metrics.clone())?),
             evaluate,
-            notifier: Arc::new(Notifier::new(config, metrics.clone())?),
-            writer: Arc::new(Writer::new(config, places.samples, metrics.clone())?),
             states: StateStore::new(places.state),
             metrics,
             running: Semaphore::new(GROUPS_AT_ONCE),
@@ -111,7 +115,7 @@ impl Ruler {
             grace: config.for_grace_period,
         };
         Ok(Arc::new(Self {
-            store: store.limits(config.max_rules_per_group, config.max_groups_per_tenant),
+            store,
             shared: Arc::new(shared),
             poll_interval: config.poll_interval,
             enabled: config.enabled_tenants.clone(),
@@ -125,6 +129,14 @@ impl Ruler {
     /// Where the rules lie.
     pub fn store(&self) -> &RuleStore {
         &self.store
+    }
+
+    /// Adds a group to the store, or replaces the one of its name, within the limits of the tenant. Blocks.
+    ///
+    /// # Errors
+    /// As for [`RuleStore::set_group`].
+    pub fn set_group(&self, tenant: &Tenant, namespace: &str, group: Group) -> Result<(), RulerError> {
+        self.store.set_group(tenant, namespace, group, &self.shared.evaluate.limits(tenant))
     }
 
     /// Begins to read rules and to evaluate them. Must be called within a runtime.
@@ -233,6 +245,9 @@ impl Ruler {
             let (namespaces, wrong): (Namespaces, _) = self.store.load(&tenant)?;
             let user = OfUser { user: tenant.as_str().to_owned() };
             self.shared.metrics.reload_ok.get_or_create(&user).set(i64::from(wrong.is_empty()));
+            if wrong.is_empty() {
+                self.shared.metrics.reload_time.get_or_create(&user).set(now() as f64 / 1e9);
+            }
             for (namespace, error) in wrong {
                 tracing::error!(tenant = tenant.as_str(), %error, "rules are not used until this is mended");
                 faulty.insert((tenant.clone(), namespace));

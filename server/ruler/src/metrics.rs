@@ -4,7 +4,12 @@ use std::sync::atomic::AtomicU64;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
     registry::Registry,
 };
 
@@ -39,6 +44,24 @@ pub(crate) struct OfReceiver {
 /// A gauge of a number that need not be whole.
 pub(crate) type FloatGauge = Gauge<f64, AtomicU64>;
 
+/// Durations of something from milliseconds to a minute, by its labels.
+#[derive(Debug)]
+pub(crate) struct Durations<L>(Family<L, Histogram>);
+
+impl<L: Clone + Eq + std::hash::Hash> Default for Durations<L> {
+    fn default() -> Self {
+        Self(Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 4.0, 9))))
+    }
+}
+
+impl<L> std::ops::Deref for Durations<L> {
+    type Target = Family<L, Histogram>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
 /// The metrics of one ruler. One registry each: two rulers in one process share nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
@@ -56,6 +79,12 @@ pub(crate) struct Metrics {
     pub(crate) send_errors: Family<OfAlertmanager, Counter>,
     pub(crate) alerts_dropped: Family<OfUser, Counter>,
     pub(crate) alerts_waiting: Family<OfAlertmanager, Gauge>,
+    pub(crate) rule_duration: Durations<OfUser>,
+    pub(crate) group_duration: Durations<OfUser>,
+    pub(crate) send_latency: Durations<OfAlertmanager>,
+    pub(crate) alertmanagers: Family<OfUser, Gauge>,
+    pub(crate) alerts_capacity: Family<OfUser, Gauge>,
+    pub(crate) reload_time: Family<OfUser, FloatGauge>,
     pub(crate) appended: Family<OfTenant, Counter>,
     pub(crate) series: Family<OfTenant, Counter>,
     pub(crate) appender_ready: Family<OfTenant, Gauge>,
@@ -80,6 +109,11 @@ impl Metrics {
             "Whether the last reading of the rules found no fault",
             metrics.reload_ok.clone(),
         );
+        registry.register(
+            "loki_ruler_config_last_reload_successful_timestamp_seconds",
+            "Time of the last reading of the rules that found no fault",
+            metrics.reload_time.clone(),
+        );
         metrics.registry = registry;
         metrics
     }
@@ -97,6 +131,23 @@ impl Metrics {
             "Time of the last evaluation",
             self.last_evaluation.clone(),
         );
+        add.register(
+            "rule_evaluation_duration_seconds",
+            "Durations of the evaluations of rules",
+            self.rule_duration.0.clone(),
+        );
+        add.register(
+            "rule_group_duration_seconds",
+            "Durations of the evaluations of groups",
+            self.group_duration.0.clone(),
+        );
+        add.register(
+            "notifications_latency_seconds",
+            "Durations of requests to Alertmanagers",
+            self.send_latency.0.clone(),
+        );
+        add.register("notifications_alertmanagers_discovered", "Alertmanagers of a tenant", self.alertmanagers.clone());
+        add.register("notifications_queue_capacity", "Most alerts that may wait", self.alerts_capacity.clone());
         add.register("notifications_sent", "Alerts sent", self.sent.clone());
         add.register("notifications_errors", "Alerts that could not be sent", self.send_errors.clone());
         add.register("notifications_dropped", "Alerts dropped before they were sent", self.alerts_dropped.clone());

@@ -3,11 +3,11 @@
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use narvi::{Labels, Tenant};
-use narvi_config::RulerConfig;
+use narvi_config::{AlertmanagerConfig, RulerConfig};
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::{
@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    RulerError,
+    Evaluate, RulerError,
     alert::Alert,
     client::{Client, explain},
     metrics::{Metrics, OfAlertmanager, OfUser},
@@ -46,67 +46,65 @@ struct Posted {
 }
 
 /// Knows the Alertmanagers and keeps the queues.
-#[derive(Debug)]
 pub(crate) struct Notifier {
-    /// Where to post, one for each Alertmanager, and its name without credentials.
-    targets: Vec<(String, String)>,
-    client: Client,
-    capacity: usize,
-    relabels: Relabels,
+    base: AlertmanagerConfig,
+    /// Knows what tenants have of their own.
+    limits: Arc<dyn Evaluate>,
     external_labels: BTreeMap<String, String>,
     external_url: String,
     datasource: String,
     resend_delay: Duration,
     metrics: Arc<Metrics>,
+    routes: Mutex<Routes>,
+}
+
+#[derive(Default)]
+struct Routes {
+    of_tenant: HashMap<Tenant, Arc<Route>>,
+    /// Those that were replaced and may still have something to send.
+    leaving: Vec<Arc<Route>>,
+}
+
+/// The Alertmanagers of a tenant.
+struct Route {
+    config: AlertmanagerConfig,
+    client: Client,
+    relabels: Relabels,
+    queues: Vec<Arc<Queue>>,
     stop: watch::Sender<bool>,
-    queues: Mutex<Queues>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
-#[derive(Debug, Default)]
-struct Queues {
-    of_tenant: HashMap<Tenant, Vec<Arc<Queue>>>,
-    tasks: Vec<JoinHandle<()>>,
-}
-
-#[derive(Debug)]
 struct Queue {
+    /// Where to post.
+    url: String,
     waiting: Mutex<VecDeque<Posted>>,
     came: Notify,
+    tenant: Tenant,
     labels: OfAlertmanager,
 }
 
 impl Notifier {
-    pub(crate) fn new(config: &RulerConfig, metrics: Arc<Metrics>) -> Result<Self, RulerError> {
-        let version = if config.alertmanager_v2 { "v2" } else { "v1" };
-        let target = |url: &String| {
-            let parsed = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-            let Some(mut parsed) = parsed else {
-                let text = "ruler.alertmanager_url: every Alertmanager needs an address such as http://host:9093";
-                return Err(RulerError::Setting(format!("{text}, found {url:?}")));
-            };
-            let path = format!("{}/api/{version}/alerts", parsed.path().trim_end_matches('/'));
-            parsed.set_path(&path);
-            let post = parsed.to_string();
-            // Neither fails for http.
-            let _ = (parsed.set_username(""), parsed.set_password(None));
-            Ok((post, parsed.to_string()))
-        };
+    pub(crate) fn new(
+        config: &RulerConfig,
+        limits: Arc<dyn Evaluate>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, RulerError> {
+        // What all tenants share must be right from the start.
+        Route::new(&config.alertmanager, &Tenant::default())?;
         Ok(Self {
-            targets: config.alertmanager_urls.iter().map(target).collect::<Result<_, _>>()?,
-            client: Client::new(&config.alertmanager_client, config.notification_timeout)?,
-            capacity: config.notification_queue_capacity.max(1),
-            relabels: Relabels::new(&config.alert_relabel)?,
+            base: config.alertmanager.clone(),
+            limits,
             external_labels: config.external_labels.clone(),
             external_url: config.external_url.trim_end_matches('/').to_owned(),
             datasource: config.datasource_uid.clone(),
             resend_delay: config.resend_delay,
             metrics,
-            stop: watch::channel(false).0,
-            queues: Mutex::default(),
+            routes: Mutex::default(),
         })
     }
 
-    /// Queues alerts of a rule that was evaluated at `at`.
+    /// Queues alerts of a rule that was evaluated at `at`. Must be called within a runtime.
     pub(crate) fn send(
         self: &Arc<Self>,
         tenant: &Tenant,
@@ -115,18 +113,19 @@ impl Notifier {
         interval: Duration,
         alerts: Vec<(Labels, Alert)>,
     ) {
-        if self.targets.is_empty() || alerts.is_empty() {
+        if alerts.is_empty() {
             return;
         }
+        let Some(route) = self.route(tenant) else { return };
         let lifetime = nanos(self.resend_delay.max(interval)).saturating_mul(4);
         let posted: Vec<Posted> = alerts
             .into_iter()
-            .filter_map(|(labels, alert)| self.posted(expr, &labels, alert, at.saturating_add(lifetime)))
+            .filter_map(|(labels, alert)| self.posted(&route, expr, &labels, alert, at.saturating_add(lifetime)))
             .collect();
-        for queue in self.queues(tenant) {
+        for queue in &route.queues {
             let mut waiting = queue.waiting.lock();
             waiting.extend(posted.iter().cloned());
-            let surplus = waiting.len().saturating_sub(self.capacity);
+            let surplus = waiting.len().saturating_sub(route.config.queue_capacity.max(1));
             if surplus > 0 {
                 waiting.drain(..surplus);
                 let user = OfUser { user: tenant.as_str().to_owned() };
@@ -143,10 +142,10 @@ impl Notifier {
         }
     }
 
-    fn posted(&self, expr: &str, labels: &Labels, alert: Alert, valid_until: Nanos) -> Option<Posted> {
+    fn posted(&self, route: &Route, expr: &str, labels: &Labels, alert: Alert, valid_until: Nanos) -> Option<Posted> {
         let mut pairs = self.external_labels.clone();
         pairs.extend(labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
-        if !self.relabels.apply(&mut pairs) {
+        if !route.relabels.apply(&mut pairs) {
             return None;
         }
         Some(Posted {
@@ -158,27 +157,48 @@ impl Notifier {
         })
     }
 
-    fn queues(self: &Arc<Self>, tenant: &Tenant) -> Vec<Arc<Queue>> {
-        let mut queues = self.queues.lock();
-        if let Some(queues) = queues.of_tenant.get(tenant) {
-            return queues.clone();
+    /// The Alertmanagers of a tenant as its limits now say; the last good ones if what they say cannot be used.
+    fn route(self: &Arc<Self>, tenant: &Tenant) -> Option<Arc<Route>> {
+        let config = self.base.with(&self.limits.limits(tenant).alertmanager);
+        let mut routes = self.routes.lock();
+        let old = routes.of_tenant.get(tenant).cloned();
+        if let Some(route) = old.as_ref().filter(|route| route.config == config) {
+            return Some(route.clone());
         }
-        let mut new = Vec::new();
-        for (url, name) in &self.targets {
-            let labels = OfAlertmanager { alertmanager: name.clone(), user: tenant.as_str().to_owned() };
-            let queue = Arc::new(Queue { waiting: Mutex::default(), came: Notify::new(), labels });
-            new.push(queue.clone());
-            let task = empty(self.clone(), queue, url.clone(), tenant.clone(), self.stop.subscribe());
-            queues.tasks.push(tokio::spawn(task));
+        let route = match Route::new(&config, tenant) {
+            Ok(route) => Arc::new(route),
+            Err(error) => {
+                tracing::error!(tenant = tenant.as_str(), %error, "the tenant's ruler_alertmanager_config is not used");
+                return old;
+            }
+        };
+        for queue in &route.queues {
+            let task = tokio::spawn(empty(self.clone(), route.clone(), queue.clone(), route.stop.subscribe()));
+            route.tasks.lock().push(task);
         }
-        queues.of_tenant.insert(tenant.clone(), new.clone());
-        new
+        let user = OfUser { user: tenant.as_str().to_owned() };
+        self.metrics.alertmanagers.get_or_create(&user).set(route.queues.len() as i64);
+        self.metrics.alerts_capacity.get_or_create(&user).set(config.queue_capacity.max(1) as i64);
+        routes.leaving.retain(|route| route.tasks.lock().iter().any(|task| !task.is_finished()));
+        if let Some(old) = routes.of_tenant.insert(tenant.clone(), route.clone()) {
+            old.stop.send_replace(true);
+            routes.leaving.push(old);
+        }
+        Some(route)
     }
 
     /// Sends what waits and ends the tasks, for as long as `patience`.
     pub(crate) async fn stop(&self, patience: Duration) {
-        self.stop.send_replace(true);
-        let tasks = std::mem::take(&mut self.queues.lock().tasks);
+        let mut tasks = Vec::new();
+        {
+            let mut routes = self.routes.lock();
+            let mut all = std::mem::take(&mut routes.leaving);
+            all.extend(routes.of_tenant.drain().map(|(_, route)| route));
+            for route in all {
+                route.stop.send_replace(true);
+                tasks.append(&mut route.tasks.lock());
+            }
+        }
         let deadline = tokio::time::Instant::now() + patience;
         for mut task in tasks {
             if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
@@ -188,14 +208,43 @@ impl Notifier {
     }
 }
 
+impl Route {
+    fn new(config: &AlertmanagerConfig, tenant: &Tenant) -> Result<Self, RulerError> {
+        let queue = |url: &String| {
+            let (url, alertmanager) = target(url, config.v2)?;
+            let labels = OfAlertmanager { alertmanager, user: tenant.as_str().to_owned() };
+            let (waiting, came) = (Mutex::default(), Notify::new());
+            Ok(Arc::new(Queue { url, waiting, came, tenant: tenant.clone(), labels }))
+        };
+        Ok(Self {
+            queues: config.urls.iter().map(queue).collect::<Result<_, RulerError>>()?,
+            client: Client::new(&config.client, config.timeout)?,
+            relabels: Relabels::new(&config.relabel)?,
+            config: config.clone(),
+            stop: watch::channel(false).0,
+            tasks: Mutex::default(),
+        })
+    }
+}
+
+/// Where to post for a base address, and its name without credentials.
+fn target(url: &str, v2: bool) -> Result<(String, String), RulerError> {
+    let parsed = reqwest::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let Some(mut parsed) = parsed else {
+        let text = "alertmanager_url: every Alertmanager needs an address such as http://host:9093";
+        return Err(RulerError::Setting(format!("{text}, found {url:?}")));
+    };
+    let version = if v2 { "v2" } else { "v1" };
+    let path = format!("{}/api/{version}/alerts", parsed.path().trim_end_matches('/'));
+    parsed.set_path(&path);
+    let post = parsed.to_string();
+    // Neither fails for http.
+    let _ = (parsed.set_username(""), parsed.set_password(None));
+    Ok((post, parsed.to_string()))
+}
+
 /// Sends batch by batch until told to stop, then what is left.
-async fn empty(
-    notifier: Arc<Notifier>,
-    queue: Arc<Queue>,
-    url: String,
-    tenant: Tenant,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn empty(notifier: Arc<Notifier>, route: Arc<Route>, queue: Arc<Queue>, mut stop: watch::Receiver<bool>) {
     loop {
         let batch: Vec<Posted> = {
             let mut waiting = queue.waiting.lock();
@@ -214,16 +263,19 @@ async fn empty(
             }
             continue;
         }
-        post(&notifier, &queue, &url, &tenant, &batch).await;
+        post(&notifier, &route, &queue, &batch).await;
     }
 }
 
-async fn post(notifier: &Notifier, queue: &Queue, url: &str, tenant: &Tenant, batch: &[Posted]) {
+async fn post(notifier: &Notifier, route: &Route, queue: &Queue, batch: &[Posted]) {
     let Ok(body) = serde_json::to_vec(batch) else { return };
     let body = bytes::Bytes::from(body);
     let mut wait = FIRST_WAIT;
     for attempt in 1..=ATTEMPTS {
-        let failure = match attempt_post(notifier, url, tenant, body.clone()).await {
+        let started = Instant::now();
+        let answer = attempt_post(&route.client, queue, body.clone()).await;
+        notifier.metrics.send_latency.get_or_create(&queue.labels).observe(started.elapsed().as_secs_f64());
+        let failure = match answer {
             Ok(()) => {
                 notifier.metrics.sent.get_or_create(&queue.labels).inc_by(batch.len() as u64);
                 return;
@@ -248,9 +300,9 @@ struct Failure {
     again: bool,
 }
 
-async fn attempt_post(notifier: &Notifier, url: &str, tenant: &Tenant, body: bytes::Bytes) -> Result<(), Failure> {
-    let request = notifier.client.post(url).map_err(|text| Failure { text, again: true })?;
-    let request = request.header("Content-Type", "application/json").header("X-Scope-OrgID", tenant.as_str());
+async fn attempt_post(client: &Client, queue: &Queue, body: bytes::Bytes) -> Result<(), Failure> {
+    let request = client.post(&queue.url).map_err(|text| Failure { text, again: true })?;
+    let request = request.header("Content-Type", "application/json").header("X-Scope-OrgID", queue.tenant.as_str());
     let answer = request.body(body).send().await.map_err(|error| Failure { text: explain(error), again: true })?;
     let status = answer.status();
     if status.is_success() {
@@ -275,63 +327,5 @@ fn generator_url(base: &str, datasource: &str, expr: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{sync::Arc, time::Duration};
-
-    use narvi::{Labels, Tenant};
-    use narvi_config::RulerConfig;
-
-    use super::{Notifier, generator_url};
-    use crate::{
-        alert::{Alert, State},
-        metrics::Metrics,
-    };
-
-    fn notifier(url: &str, capacity: usize) -> Arc<Notifier> {
-        let mut config = RulerConfig::default();
-        config.alertmanager_urls = vec![url.to_owned()];
-        config.notification_queue_capacity = capacity;
-        config.external_labels =
-            [("cluster".to_owned(), "c".to_owned()), ("app".to_owned(), "other".to_owned())].into();
-        config.external_url = "http://grafana/".to_owned();
-        Arc::new(Notifier::new(&config, Arc::new(Metrics::new())).expect("the settings are right"))
-    }
-
-    fn firing(at: i64) -> (Labels, Alert) {
-        let labels = Labels::from_pairs([("alertname", "A"), ("app", "api")]).expect("labels");
-        (labels, Alert { state: State::Firing, fired_at: Some(at), ..Alert::default() })
-    }
-
-    #[test]
-    fn alerts_are_made_for_alertmanager() {
-        let notifier = notifier("http://u:p@am:9093/base/", 10);
-        assert_eq!(notifier.targets[0].0, "http://u:p@am:9093/base/api/v2/alerts");
-        assert_eq!(notifier.targets[0].1, "http://am:9093/base/api/v2/alerts");
-        let (labels, alert) = firing(1_700_000_000_000_000_000);
-        let posted = notifier.posted("1 > 0", &labels, alert, 1_700_000_240_000_000_000).expect("it is kept");
-        assert_eq!(
-            serde_json::to_string(&posted).expect("JSON"),
-            "{\"labels\":{\"alertname\":\"A\",\"app\":\"api\",\"cluster\":\"c\"},\"annotations\":{},\
-             \"startsAt\":\"2023-11-14T22:13:20Z\",\"endsAt\":\"2023-11-14T22:17:20Z\",\
-             \"generatorURL\":\"http://grafana/graph?g0.expr=1+%3E+0&g0.tab=1\"}"
-        );
-        assert!(
-            generator_url("http://g", "uid1", "x")
-                .starts_with("http://g/explore?left=%7B%22datasource%22%3A%22uid1%22")
-        );
-        let mut wrong = RulerConfig::default();
-        wrong.alertmanager_urls = vec!["am:9093".to_owned()];
-        assert!(Notifier::new(&wrong, Arc::new(Metrics::new())).is_err());
-    }
-
-    #[tokio::test]
-    async fn the_oldest_alerts_go_when_too_many_wait() {
-        let notifier = notifier("http://127.0.0.1:1", 3);
-        let alerts = (0..5).map(firing).collect();
-        // The task has had no chance to take any.
-        notifier.send(&Tenant::default(), "1", 0, Duration::from_secs(1), alerts);
-        let queues = notifier.queues(&Tenant::default());
-        assert_eq!(queues[0].waiting.lock().len(), 3);
-        notifier.stop(Duration::ZERO).await;
-    }
-}
+#[path = "notify_tests.rs"]
+mod tests;

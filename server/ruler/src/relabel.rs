@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use md5::{Digest, Md5};
 use narvi_config::Relabel;
 use narvi_types::regex::{Regex, RegexOptions};
 
@@ -41,6 +42,7 @@ fn apply(rule: &Relabel, regex: &Regex, labels: &mut Pairs) -> bool {
         "dropequal" => return joined != value(&rule.target_label),
         "lowercase" => set(labels, &rule.target_label, joined.to_lowercase()),
         "uppercase" => set(labels, &rule.target_label, joined.to_uppercase()),
+        "hashmod" => set(labels, &rule.target_label, (hash(&joined) % rule.modulus.max(1)).to_string()),
         "labeldrop" => labels.retain(|name, _| !regex.is_match_str(name)),
         "labelkeep" => labels.retain(|name, _| regex.is_match_str(name)),
         "labelmap" => {
@@ -57,6 +59,12 @@ fn apply(rule: &Relabel, regex: &Regex, labels: &mut Pairs) -> bool {
         }
     }
     true
+}
+
+/// What Prometheus divides: the second half of an MD5 sum.
+fn hash(text: &str) -> u64 {
+    let sum: [u8; 16] = Md5::digest(text).into();
+    sum.last_chunk().map_or(0, |half| u64::from_be_bytes(*half))
 }
 
 fn set(labels: &mut Pairs, name: &str, value: String) {
@@ -88,6 +96,7 @@ mod tests {
         Relabel {
             source_labels: source.iter().map(|name| (*name).to_owned()).collect(),
             separator: ";".into(),
+            modulus: 1000,
             regex: regex.into(),
             target_label: target.into(),
             replacement: replacement.into(),
@@ -128,6 +137,8 @@ mod tests {
         for (rule, expected) in cases {
             assert_eq!(run(rule.clone()).as_deref(), expected, "{rule:?}");
         }
+        // md5sum of "Api;prod" ends with b738d377c1dee006.
+        assert_eq!(run(rule("hashmod", &["app", "env"], "", "n", "")).as_deref(), Some("app=Api,env=prod,n=14,x_a=1"));
         assert!(Relabels::new(&[rule("keep", &[], "(", "", "")]).is_err());
     }
 }

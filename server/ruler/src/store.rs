@@ -1,63 +1,66 @@
-//! Where rules lie: a folder per tenant, a file per namespace.
+//! The rules of all tenants: groups by namespace, kept as YAML in a `Place`.
 
 use std::{
     collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE};
-use narvi::Tenant;
+use narvi::{Store, Tenant};
+use narvi_config::RulerLimits;
 use parking_lot::Mutex;
 
-use crate::{Group, RulerError, decode_groups, files, yaml};
+use crate::{Group, RulerError, decode_groups, place::Place, yaml};
 
 /// Groups by namespace.
 pub type Namespaces = BTreeMap<String, Vec<Group>>;
 
-/// What files of the store end with; files of an operator may have any name.
-const ENDING: &str = ".yaml";
-
-/// The rules of all tenants on disk. What is asked is read from there, so that files may change beside it.
+/// The rules of all tenants. What is asked is read from where they lie, so that files may change beside it.
 #[derive(Debug)]
 pub struct RuleStore {
-    folder: PathBuf,
-    /// Whether the files are the store's own, with names of its own.
-    own: bool,
-    max_rules: usize,
-    max_groups: usize,
+    place: Place,
     /// Held while something is changed.
     changing: Mutex<()>,
+    /// Whether it was said that files lie where no tenant's folder is.
+    warned: AtomicBool,
 }
 
 impl RuleStore {
     /// A store that the API may write.
     pub fn writable(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), own: true, max_rules: 0, max_groups: 0, changing: Mutex::default() }
+        Self::at(Place::Own(folder.into()))
     }
 
     /// Files of an operator: `FOLDER/TENANT/NAMESPACE`.
     pub fn read_only(folder: impl Into<PathBuf>) -> Self {
-        Self { own: false, ..Self::writable(folder) }
+        Self::at(Place::Operator(folder.into()))
     }
 
-    /// Limits the rules of a group and the groups of a tenant; 0 is no limit.
-    #[must_use]
-    pub fn limits(mut self, max_rules: usize, max_groups: usize) -> Self {
-        (self.max_rules, self.max_groups) = (max_rules, max_groups);
-        self
+    /// Rules in an object store, which the API may write.
+    pub fn objects(store: Arc<dyn Store>) -> Self {
+        Self::at(Place::Objects(store))
+    }
+
+    fn at(place: Place) -> Self {
+        Self { place, changing: Mutex::default(), warned: AtomicBool::new(false) }
     }
 
     /// The tenants that have rules.
     ///
     /// # Errors
-    /// The folder cannot be read.
+    /// The place cannot be read.
     pub fn tenants(&self) -> Result<Vec<Tenant>, RulerError> {
+        if let Some(file) = self.place.stray()?
+            && !self.warned.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(file = %file.display(), "rules are read from a folder for each tenant: move this file into one");
+        }
         let mut tenants = Vec::new();
-        for name in files::list(&self.folder)? {
-            if name.starts_with('.') || !self.folder.join(&name).is_dir() {
-                continue;
-            }
+        for name in self.place.tenants()? {
             match Tenant::new(&name) {
                 Ok(tenant) => tenants.push(tenant),
                 Err(error) => tracing::warn!(folder = name, %error, "no tenant can have this name"),
@@ -69,28 +72,26 @@ impl RuleStore {
     /// The valid rules of a tenant, and what is wrong with other files.
     ///
     /// # Errors
-    /// The folder cannot be read.
+    /// The place cannot be read.
     pub fn load(&self, tenant: &Tenant) -> Result<(Namespaces, BTreeMap<String, RulerError>), RulerError> {
-        let folder = self.folder.join(tenant.as_str());
         let (mut namespaces, mut wrong) = (Namespaces::new(), BTreeMap::new());
-        for name in files::list(&folder)? {
-            let path = folder.join(&name);
-            // Mounted maps of Kubernetes have folders and links of their own beside the files.
-            if name.starts_with('.') || !path.is_file() {
-                continue;
-            }
-            let namespace = match (self.own, name.strip_suffix(ENDING)) {
-                (false, _) => name.clone(),
-                (true, Some(stem)) => files::unescape(stem).unwrap_or_else(|| name.clone()),
-                (true, None) => continue,
-            };
-            match read(&path) {
+        for name in self.place.namespaces(tenant)? {
+            match self.read(tenant, &name) {
                 Ok(groups) if groups.is_empty() => {}
-                Ok(groups) => drop(namespaces.insert(namespace, groups)),
-                Err(error) => drop(wrong.insert(namespace, error)),
+                Ok(groups) => drop(namespaces.insert(name, groups)),
+                Err(error) => drop(wrong.insert(name, error)),
             }
         }
         Ok((namespaces, wrong))
+    }
+
+    /// The groups of a namespace; none if there is no such namespace.
+    fn read(&self, tenant: &Tenant, namespace: &str) -> Result<Vec<Group>, RulerError> {
+        let text = self.place.read(tenant, namespace)?.unwrap_or_default();
+        decode_groups(&text).map_err(|error| match self.place.path(tenant, namespace) {
+            Ok(path) => RulerError::File { path, message: error.to_string() },
+            Err(error) => error,
+        })
     }
 
     /// All groups of a tenant, sorted as Loki lists them.
@@ -118,103 +119,91 @@ impl RuleStore {
         groups.into_iter().find(|group| group.name == name).ok_or(RulerError::NoGroup)
     }
 
-    /// Adds a group, or replaces the one of its name.
+    /// Adds a group, or replaces the one of its name, within the limits of the tenant.
     ///
     /// # Errors
-    /// The store is read-only, a limit is passed, or the file cannot be written.
-    pub fn set_group(&self, tenant: &Tenant, namespace: &str, group: Group) -> Result<(), RulerError> {
-        let path = self.path(tenant, namespace)?;
+    /// The store is read-only, a limit is passed, or the place cannot be read or written.
+    pub fn set_group(
+        &self,
+        tenant: &Tenant,
+        namespace: &str,
+        group: Group,
+        limits: &RulerLimits,
+    ) -> Result<(), RulerError> {
+        self.place.writable()?;
         let _changing = self.changing.lock();
-        if self.max_rules > 0 && group.rules.len() > self.max_rules {
-            let (limit, actual) = (self.max_rules, group.rules.len());
+        let (limit, actual) = (limits.max_rules_per_group, group.rules.len());
+        if limit > 0 && actual > limit {
             return Err(RulerError::Invalid(format!(
                 "per-user rules per rule group limit (limit: {limit} actual: {actual}) exceeded"
             )));
         }
-        if self.max_groups > 0 {
+        if limits.max_groups > 0 {
             let all = self.load(tenant)?.0;
             let known = all.get(namespace).is_some_and(|groups| groups.iter().any(|old| old.name == group.name));
-            let (limit, actual) = (self.max_groups, all.values().map(Vec::len).sum::<usize>() + usize::from(!known));
-            if actual > limit {
+            let actual = all.values().map(Vec::len).sum::<usize>() + usize::from(!known);
+            if actual > limits.max_groups {
+                let limit = limits.max_groups;
                 return Err(RulerError::Invalid(format!(
                     "per-user rule groups limit (limit: {limit} actual: {actual}) exceeded"
                 )));
             }
         }
-        let mut groups = read(&path)?;
+        let mut groups = self.read(tenant, namespace)?;
         match groups.iter_mut().find(|old| old.name == group.name) {
             Some(old) => *old = group,
             None => groups.push(group),
         }
-        files::replace(&path, yaml::file(&groups).as_bytes())
+        self.place.write(tenant, namespace, &yaml::file(&groups))
     }
 
     /// Removes a group; one that does not exist is no error, as in Loki.
     ///
     /// # Errors
-    /// The store is read-only, or the file cannot be read or written.
+    /// The store is read-only, or the place cannot be read or written.
     pub fn delete_group(&self, tenant: &Tenant, namespace: &str, name: &str) -> Result<(), RulerError> {
-        let path = self.path(tenant, namespace)?;
+        self.place.writable()?;
         let _changing = self.changing.lock();
-        let mut groups = read(&path)?;
+        let mut groups = self.read(tenant, namespace)?;
         let before = groups.len();
         groups.retain(|group| group.name != name);
         if groups.is_empty() {
-            return files::remove(&path).map(drop);
+            return self.place.remove(tenant, namespace).map(drop);
         }
         if groups.len() == before {
             return Ok(());
         }
-        files::replace(&path, yaml::file(&groups).as_bytes())
+        self.place.write(tenant, namespace, &yaml::file(&groups))
     }
 
     /// Removes a namespace.
     ///
     /// # Errors
-    /// The store is read-only, there is no such namespace, or its file cannot be removed.
+    /// The store is read-only, there is no such namespace, or it cannot be removed.
     pub fn delete_namespace(&self, tenant: &Tenant, namespace: &str) -> Result<(), RulerError> {
-        let path = self.path(tenant, namespace)?;
+        self.place.writable()?;
         let _changing = self.changing.lock();
-        if files::remove(&path)? { Ok(()) } else { Err(RulerError::NoNamespace) }
+        if self.place.remove(tenant, namespace)? { Ok(()) } else { Err(RulerError::NoNamespace) }
     }
-
-    /// The file of a namespace that is to be changed.
-    fn path(&self, tenant: &Tenant, namespace: &str) -> Result<PathBuf, RulerError> {
-        /// What file systems take as one name, with room for the ending.
-        const LONGEST: usize = 240;
-        if !self.own {
-            return Err(RulerError::ReadOnly(self.folder.clone()));
-        }
-        let name = files::escape(namespace);
-        if name.is_empty() || name.len() > LONGEST {
-            let long =
-                format!("the name of a namespace must have 1 to {LONGEST} bytes, counting other than letters thrice");
-            return Err(RulerError::Invalid(long));
-        }
-        Ok(self.folder.join(tenant.as_str()).join(name + ENDING))
-    }
-}
-
-/// The groups of a file; none if it does not exist.
-fn read(path: &Path) -> Result<Vec<Group>, RulerError> {
-    /// Nobody writes so many rules by hand.
-    const LARGEST_BYTES: u64 = 64 << 20;
-    let text = match fs::metadata(path).and_then(|meta| {
-        if meta.len() > LARGEST_BYTES { Err(std::io::ErrorKind::FileTooLarge.into()) } else { fs::read_to_string(path) }
-    }) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(RulerError::io("read", path, error)),
-    };
-    decode_groups(&text).map_err(|error| RulerError::File { path: path.to_owned(), message: error.to_string() })
 }
 
 #[cfg(test)]
 mod tests {
-    use narvi::Tenant;
+    use std::sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    };
+
+    use narvi::{Fault, FaultStore, MemoryStore, StoreErrorKind, Tenant};
+    use narvi_config::RulerLimits;
 
     use super::RuleStore;
     use crate::{Group, RulerError, decode_group};
+
+    /// Sets a group without limits.
+    fn set(store: &RuleStore, tenant: &Tenant, namespace: &str, group: Group) -> Result<(), RulerError> {
+        store.set_group(tenant, namespace, group, &RulerLimits::default())
+    }
 
     fn group(name: &str) -> Group {
         decode_group(&format!("name: {name}\nrules:\n- {{alert: A, expr: '1'}}")).expect("it is right")
@@ -222,14 +211,19 @@ mod tests {
 
     #[test]
     fn groups_are_kept_replaced_and_removed() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = RuleStore::writable(folder.path().join("rules"));
+        let (folder, objects) = (tempfile::tempdir().expect("a folder"), Arc::new(MemoryStore::new()));
+        kept_replaced_and_removed(|| RuleStore::writable(folder.path().join("rules")));
+        kept_replaced_and_removed(|| RuleStore::objects(objects.clone()));
+    }
+
+    fn kept_replaced_and_removed(open: impl Fn() -> RuleStore) {
+        let store = open();
         let tenant = Tenant::default();
         assert!(store.namespaces(&tenant).expect("nothing").is_empty());
         for (namespace, name) in [("a/b c", "two"), ("a/b c", "one"), ("..", "x"), ("a/b c", "two")] {
-            store.set_group(&tenant, namespace, group(name)).expect("it is written");
+            set(&store, &tenant, namespace, group(name)).expect("it is written");
         }
-        let again = RuleStore::writable(folder.path().join("rules"));
+        let again = open();
         let all = again.namespaces(&tenant).expect("they are there");
         assert_eq!(all.keys().collect::<Vec<_>>(), ["..", "a/b c"]);
         assert_eq!(all["a/b c"].iter().map(|group| group.name.as_str()).collect::<Vec<_>>(), ["one", "two"]);
@@ -257,23 +251,46 @@ mod tests {
         assert_eq!(good.keys().collect::<Vec<_>>(), ["rules1.txt"]);
         assert_eq!(wrong.len(), 1);
         assert!(wrong["wrong.yaml"].to_string().contains("wrong.yaml: "));
-        assert!(matches!(store.set_group(&Tenant::default(), "n", group("g")), Err(RulerError::ReadOnly(_))));
+        assert!(matches!(set(&store, &Tenant::default(), "n", group("g")), Err(RulerError::ReadOnly(_))));
         assert!(matches!(store.delete_namespace(&Tenant::default(), "n"), Err(RulerError::ReadOnly(_))));
     }
 
     #[test]
     fn limits_hold() {
         let folder = tempfile::tempdir().expect("a folder");
-        let store = RuleStore::writable(folder.path()).limits(1, 1);
+        let store = RuleStore::writable(folder.path());
         let tenant = Tenant::default();
-        store.set_group(&tenant, "n", group("a")).expect("it is written");
-        store.set_group(&tenant, "n", group("a")).expect("it is replaced");
-        let error = store.set_group(&tenant, "m", group("b")).expect_err("one too many").to_string();
+        let mut limits = RulerLimits::default();
+        (limits.max_rules_per_group, limits.max_groups) = (1, 1);
+        let set = |namespace: &str, group: Group| store.set_group(&tenant, namespace, group, &limits);
+        set("n", group("a")).expect("it is written");
+        set("n", group("a")).expect("it is replaced");
+        let error = set("m", group("b")).expect_err("one too many").to_string();
         assert_eq!(error, "per-user rule groups limit (limit: 1 actual: 2) exceeded");
         let mut large = group("a");
         large.rules.push(large.rules[0].clone());
-        let error = store.set_group(&tenant, "n", large).expect_err("one too many").to_string();
+        let error = set("n", large).expect_err("one too many").to_string();
         assert_eq!(error, "per-user rules per rule group limit (limit: 1 actual: 2) exceeded");
-        assert!(store.set_group(&tenant, &"x".repeat(300), group("a")).is_err());
+    }
+
+    #[test]
+    fn an_object_store_that_fails_is_an_error_and_loses_nothing() {
+        let fails = Arc::new(AtomicBool::new(false));
+        let of_plan = fails.clone();
+        let plan = move |_, _: &str, _: &str| {
+            of_plan.load(Ordering::Relaxed).then_some(Fault::Before(StoreErrorKind::Unavailable))
+        };
+        let store = RuleStore::objects(Arc::new(FaultStore::new(Arc::new(MemoryStore::new()), plan)));
+        let tenant = Tenant::default();
+        set(&store, &tenant, "n", group("a")).expect("it is written");
+        fails.store(true, Ordering::Relaxed);
+        assert!(matches!(store.tenants(), Err(RulerError::Store(_))));
+        assert!(matches!(store.load(&tenant), Err(RulerError::Store(_))));
+        assert!(matches!(store.group(&tenant, "n", "a"), Err(RulerError::Store(_))));
+        assert!(matches!(set(&store, &tenant, "n", group("b")), Err(RulerError::Store(_))));
+        assert!(matches!(store.delete_group(&tenant, "n", "a"), Err(RulerError::Store(_))));
+        assert!(matches!(store.delete_namespace(&tenant, "n"), Err(RulerError::Store(_))));
+        fails.store(false, Ordering::Relaxed);
+        assert_eq!(store.group(&tenant, "n", "a").expect("it is there"), group("a"));
     }
 }

@@ -239,7 +239,7 @@ fn check_views(server: &Server) {
     assert_eq!(rule["alerts"][0]["annotations"]["summary"], "api of c1 has 3 errors");
     let none = json_of(server, "/prometheus/api/v1/rules?file[]=other");
     assert_eq!(none["data"]["groups"], Value::Array(Vec::new()));
-    let (_, metrics) = server.ask("GET", "/metrics", "", "");
+    let (_, metrics) = server.ask("GET", "/metrics", "Accept: application/openmetrics-text\r\n", "");
     for name in [
         "loki_prometheus_rule_evaluations_total{rule_group=\"team;g\",user=\"t\"}",
         "loki_prometheus_notifications_sent_total{",

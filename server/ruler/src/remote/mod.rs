@@ -26,7 +26,7 @@ use self::{
     queue::{Batch, DiskQueue},
 };
 use crate::{
-    RulerError,
+    Evaluate, RulerError,
     client::{Client, explain},
     files,
     metrics::{Metrics, OfReceiver, OfTenant},
@@ -40,6 +40,8 @@ const MAX_QUEUE_BYTES: u64 = 64 << 20;
 /// The value that says that a series has ended.
 pub(crate) const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 
+const TENANT_HEADER: &str = "X-Scope-OrgID";
+
 /// A sample of a rule.
 #[derive(Clone, Debug)]
 pub(crate) struct Recorded {
@@ -49,73 +51,70 @@ pub(crate) struct Recorded {
 }
 
 /// Takes samples and sends them.
-#[derive(Debug)]
 pub(crate) struct Writer {
-    receivers: Vec<Receiver>,
+    base: RulerConfig,
+    /// Knows what tenants have of their own.
+    limits: Arc<dyn Evaluate>,
     folder: PathBuf,
-    add_org_id: bool,
     metrics: Arc<Metrics>,
-    stop: watch::Sender<bool>,
-    queues: Mutex<Queues>,
+    routes: Mutex<HashMap<Tenant, Route>>,
 }
 
-#[derive(Debug)]
+/// The receivers of a tenant.
+struct Route {
+    config: Vec<RemoteWrite>,
+    queues: Vec<Arc<Queue>>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
 struct Receiver {
     config: RemoteWrite,
     client: Client,
     relabels: Relabels,
 }
 
-#[derive(Debug, Default)]
-struct Queues {
-    of_tenant: HashMap<Tenant, Vec<Arc<Queue>>>,
-    tasks: Vec<JoinHandle<()>>,
-}
-
-#[derive(Debug)]
 struct Queue {
-    disk: DiskQueue,
+    disk: Arc<DiskQueue>,
     came: Notify,
     labels: OfReceiver,
     tenant: Tenant,
-    /// Which receiver it is for.
-    receiver: usize,
+    receiver: Receiver,
+}
+
+impl Receiver {
+    fn new(config: RemoteWrite) -> Result<Self, RulerError> {
+        let client = Client::new(&config.client, config.timeout)?;
+        Ok(Self { client, relabels: Relabels::new(&config.relabel)?, config })
+    }
 }
 
 impl Writer {
-    pub(crate) fn new(config: &RulerConfig, folder: PathBuf, metrics: Arc<Metrics>) -> Result<Self, RulerError> {
-        let receiver = |config: &RemoteWrite| {
-            let client = Client::new(&config.client, config.timeout)?;
-            Ok(Receiver { client, relabels: Relabels::new(&config.relabel)?, config: config.clone() })
-        };
-        Ok(Self {
-            receivers: config.remote_write.iter().map(receiver).collect::<Result<_, _>>()?,
-            folder,
-            add_org_id: config.add_org_id_header,
-            metrics,
-            stop: watch::channel(false).0,
-            queues: Mutex::default(),
-        })
+    pub(crate) fn new(
+        config: &RulerConfig,
+        folder: PathBuf,
+        limits: Arc<dyn Evaluate>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, RulerError> {
+        // What all tenants share must be right from the start.
+        config.remote_write.iter().try_for_each(|config| Receiver::new(config.clone()).map(drop))?;
+        Ok(Self { base: config.clone(), limits, folder, metrics, routes: Mutex::default() })
     }
 
-    /// Whether samples go anywhere.
-    pub(crate) fn is_enabled(&self) -> bool {
-        !self.receivers.is_empty()
+    /// Whether samples of a tenant go anywhere.
+    pub(crate) fn is_enabled(&self, tenant: &Tenant) -> bool {
+        !self.base.remote_write.is_empty() && !self.limits.limits(tenant).remote_write_disabled
     }
 
     /// Goes on with what an earlier run left unsent. Must be called within a runtime; blocks.
     pub(crate) fn resume(self: &Arc<Self>) -> Result<(), RulerError> {
-        if !self.is_enabled() {
+        if self.base.remote_write.is_empty() {
             return Ok(());
         }
         for name in files::list(&self.folder)? {
             let Ok(tenant) = Tenant::new(&name) else { continue };
-            let left = |receiver: &Receiver| -> Result<bool, RulerError> {
-                let folder = self.folder.join(&name).join(files::escape(&receiver.config.name));
-                Ok(!files::list(&folder)?.is_empty())
-            };
-            for receiver in &self.receivers {
-                if left(receiver)? {
+            for receiver in self.base.receivers(&self.limits.limits(&tenant)) {
+                if !files::list(&self.place(&tenant, &receiver.name))?.is_empty() {
                     self.queues(&tenant)?;
                     break;
                 }
@@ -124,9 +123,14 @@ impl Writer {
         Ok(())
     }
 
+    /// The folder of unsent samples.
+    fn place(&self, tenant: &Tenant, receiver: &str) -> PathBuf {
+        self.folder.join(tenant.as_str()).join(files::escape(receiver))
+    }
+
     /// Keeps samples on disk and has them sent. Must be called within a runtime; blocks.
     pub(crate) fn append(self: &Arc<Self>, tenant: &Tenant, samples: &[Recorded]) -> Result<(), RulerError> {
-        if samples.is_empty() || !self.is_enabled() {
+        if samples.is_empty() || !self.is_enabled(tenant) {
             return Ok(());
         }
         let of = OfTenant { tenant: tenant.as_str().to_owned() };
@@ -137,7 +141,7 @@ impl Writer {
         let newest = samples.iter().map(|sample| sample.at).max().unwrap_or(0);
         self.metrics.highest.get_or_create(&of).set(newest as f64 / 1e9);
         for queue in queues {
-            let Some(receiver) = self.receivers.get(queue.receiver) else { continue };
+            let receiver = &queue.receiver;
             for chunk in samples.chunks(receiver.config.max_samples_per_send) {
                 let series: Vec<TimeSeries> =
                     chunk.iter().filter_map(|sample| time_series(sample, &receiver.relabels)).collect();
@@ -171,31 +175,56 @@ impl Writer {
         self.metrics.disk_bytes.get_or_create(&queue.labels).set(i64::try_from(figures.bytes).unwrap_or(i64::MAX));
     }
 
+    /// The queues of a tenant, with the receivers that its limits now name; the last good ones if those cannot be used.
     fn queues(self: &Arc<Self>, tenant: &Tenant) -> Result<Vec<Arc<Queue>>, RulerError> {
-        let mut queues = self.queues.lock();
-        if let Some(queues) = queues.of_tenant.get(tenant) {
-            return Ok(queues.clone());
+        let config = self.base.receivers(&self.limits.limits(tenant));
+        let mut routes = self.routes.lock();
+        let old = routes.get(tenant);
+        if let Some(route) = old.filter(|route| route.config == config) {
+            return Ok(route.queues.clone());
         }
-        let mut new = Vec::new();
-        for (at, receiver) in self.receivers.iter().enumerate() {
-            let folder = self.folder.join(tenant.as_str()).join(files::escape(&receiver.config.name));
-            let labels = OfReceiver { tenant: tenant.as_str().to_owned(), remote_name: receiver.config.name.clone() };
-            let disk = DiskQueue::open(folder, MAX_QUEUE_BYTES)?;
-            let (came, tenant) = (Notify::new(), tenant.clone());
-            new.push(Arc::new(Queue { disk, came, labels, tenant, receiver: at }));
-        }
-        for queue in &new {
+        let known = old.map(|route| route.queues.clone()).unwrap_or_default();
+        let new: Result<Vec<_>, RulerError> =
+            config.iter().map(|receiver| self.queue(tenant, receiver.clone(), &known)).collect();
+        let queues = match new {
+            Ok(queues) => queues,
+            Err(error) if old.is_some() => {
+                tracing::error!(tenant = tenant.as_str(), %error, "the tenant's ruler_remote_write_config is not used");
+                return Ok(known);
+            }
+            Err(error) => return Err(error),
+        };
+        let stop = watch::channel(false).0;
+        let task = |queue: &Arc<Queue>| {
             self.show(queue);
-            queues.tasks.push(tokio::spawn(empty(self.clone(), queue.clone(), self.stop.subscribe())));
+            tokio::spawn(empty(self.clone(), queue.clone(), stop.subscribe()))
+        };
+        let tasks = queues.iter().map(task).collect();
+        if let Some(old) = routes.insert(tenant.clone(), Route { config, queues: queues.clone(), stop, tasks }) {
+            // What one of them was sending may be sent twice, which changes nothing.
+            old.tasks.iter().for_each(JoinHandle::abort);
         }
-        queues.of_tenant.insert(tenant.clone(), new.clone());
-        Ok(new)
+        Ok(queues)
+    }
+
+    fn queue(&self, tenant: &Tenant, receiver: RemoteWrite, known: &[Arc<Queue>]) -> Result<Arc<Queue>, RulerError> {
+        let labels = OfReceiver { tenant: tenant.as_str().to_owned(), remote_name: receiver.name.clone() };
+        let disk = match known.iter().find(|queue| queue.receiver.config.name == receiver.name) {
+            Some(queue) => queue.disk.clone(),
+            None => Arc::new(DiskQueue::open(self.place(tenant, &receiver.name), MAX_QUEUE_BYTES)?),
+        };
+        let (came, tenant, receiver) = (Notify::new(), tenant.clone(), Receiver::new(receiver)?);
+        Ok(Arc::new(Queue { disk, came, labels, tenant, receiver }))
     }
 
     /// Sends what can be sent at once and ends the tasks, for as long as `patience`. The rest stays on disk.
     pub(crate) async fn stop(&self, patience: Duration) {
-        self.stop.send_replace(true);
-        let tasks = std::mem::take(&mut self.queues.lock().tasks);
+        let routes = std::mem::take(&mut *self.routes.lock());
+        let mut tasks = Vec::new();
+        for route in routes.into_values() {
+            route.stop.send_replace(true);
+            tasks.extend(route.tasks);
+        }
         let deadline = tokio::time::Instant::now() + patience;
         for mut task in tasks {
             if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
@@ -225,7 +254,7 @@ enum Outcome {
 
 /// Sends batch by batch, in order. A batch is tried until it is taken or refused; a ruler that stops tries once more.
 async fn empty(writer: Arc<Writer>, queue: Arc<Queue>, mut stop: watch::Receiver<bool>) {
-    let Some(receiver) = writer.receivers.get(queue.receiver) else { return };
+    let receiver = &queue.receiver;
     let mut wait = receiver.config.min_backoff;
     loop {
         let stopping = *stop.borrow();
@@ -244,7 +273,7 @@ async fn empty(writer: Arc<Writer>, queue: Arc<Queue>, mut stop: watch::Receiver
             return;
         };
         let samples: usize = batches.iter().map(|batch| batch.samples).sum();
-        match send(&writer, receiver, &queue.tenant, &content).await {
+        match send(&writer, &queue, &content).await {
             Outcome::Taken => {
                 writer.metrics.samples.get_or_create(&queue.labels).inc_by(samples as u64);
                 let newest = batches.iter().map(|batch| batch.newest_ms).max().unwrap_or(0);
@@ -290,7 +319,8 @@ async fn remove(writer: &Arc<Writer>, queue: &Arc<Queue>, batches: Vec<Batch>) {
     }
 }
 
-async fn send(writer: &Writer, receiver: &Receiver, tenant: &Tenant, content: &[u8]) -> Outcome {
+async fn send(writer: &Writer, queue: &Queue, content: &[u8]) -> Outcome {
+    let receiver = &queue.receiver;
     let body = match snap::raw::Encoder::new().compress_vec(content) {
         Ok(body) => body,
         Err(error) => return Outcome::Refused(error.to_string()),
@@ -299,11 +329,12 @@ async fn send(writer: &Writer, receiver: &Receiver, tenant: &Tenant, content: &[
         Ok(request) => request,
         Err(error) => return Outcome::Later(error),
     };
-    if writer.add_org_id {
-        request = request.header("X-Scope-OrgID", tenant.as_str());
-    }
-    for (name, value) in &receiver.config.headers {
+    let own = |name: &String| writer.base.add_org_id_header && name.eq_ignore_ascii_case(TENANT_HEADER);
+    for (name, value) in receiver.config.headers.iter().filter(|(name, _)| !own(name)) {
         request = request.header(name, value);
+    }
+    if writer.base.add_org_id_header {
+        request = request.header(TENANT_HEADER, queue.tenant.as_str());
     }
     let request = request
         .header("Content-Type", "application/x-protobuf")

@@ -22,7 +22,7 @@ pub(crate) fn ruler(folder: &std::path::Path, config: &RulerConfig, answers: &An
 /// Puts a group in the place of what the tenant had.
 pub(crate) fn put(ruler: &Ruler, group: &str) {
     let group = decode_group(group).unwrap_or_else(|error| panic!("{error}"));
-    ruler.store().set_group(&Tenant::default(), "n", group).expect("it is written");
+    ruler.set_group(&Tenant::default(), "n", group).expect("it is written");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,8 +88,8 @@ async fn alerts_are_sent_again_after_a_failure_and_to_every_alertmanager() {
     answers.set("vector(1)", Ok(vec![(vec![("app", "api")], 1.0)]));
     let (bad_then_good, good) = (Receiver::start([500, 200]), Receiver::start([200]));
     let mut config = config();
-    config.alertmanager_urls = vec![bad_then_good.url(), good.url()];
-    config.alertmanager_v2 = false;
+    config.alertmanager.urls = vec![bad_then_good.url(), good.url()];
+    config.alertmanager.v2 = false;
     config.resend_delay = Duration::from_secs(3600);
     let ruler = ruler(folder.path(), &config, &answers);
     put(&ruler, "name: g\ninterval: 100ms\nrules:\n- {alert: A, expr: vector(1)}\n");

@@ -17,7 +17,7 @@ fn writing(url: String) -> RulerConfig {
         name: "one".into(),
         url,
         timeout: Duration::from_secs(5),
-        headers: [("X-Own".to_owned(), "h".to_owned())].into(),
+        headers: [("X-Own", "h"), ("x-scope-orgid", "other")].map(|(n, v)| (n.to_owned(), v.to_owned())).into(),
         relabel: Vec::new(),
         client: ClientConfig { basic_auth: Some(("u".into(), Secret::Text("p".into()))), ..ClientConfig::default() },
         max_samples_per_send: 500,
@@ -53,6 +53,8 @@ async fn samples_wait_for_a_receiver_across_a_restart() {
     ] {
         assert!(request.head.to_lowercase().contains(header), "{header}: {}", request.head);
     }
+    // The tenant's own header is not overruled.
+    assert!(!request.head.contains("other"), "{}", request.head);
     let written = Written::of(&request.body);
     assert_eq!(written[0].labels, "__name__=r:x,app=api,source=logs");
     assert_eq!(written[0].value, 4.5);
@@ -81,5 +83,37 @@ async fn series_end_and_what_is_refused_is_dropped() {
         let name = format!("loki_ruler_wal_prometheus_remote_storage_{name}{of}");
         assert!(metrics.contains(&name), "{name} is missing in\n{metrics}");
     }
+    ruler.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_moves_its_samples_and_turns_them_off() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let answers = Answers::default();
+    answers.set("vector(1)", Ok(vec![(vec![("app", "api")], 4.5)]));
+    let (busy, good) = (Receiver::start([503]), Receiver::start([200]));
+    let ruler = ruler(folder.path(), &writing(busy.url()), &answers);
+    put(&ruler, GROUP);
+    wait_for("a request was refused", || (busy.requests() > 0).then_some(())).await;
+    let first = Written::of(&busy.first().body)[0].timestamp;
+    answers.limits.lock().remote_write.url = Some(good.url());
+    wait_for("the samples went elsewhere", || (good.requests() > 0).then_some(())).await;
+    assert_eq!(Written::of(&good.first().body)[0].timestamp, first, "what waited comes first");
+    answers.limits.lock().remote_write_disabled = true;
+    wait_for("nothing comes any more", || {
+        let mut before = String::new();
+        ruler.encode_metrics(&mut before);
+        let appended = |text: &str| {
+            text.lines().find(|l| l.starts_with("loki_ruler_wal_samples_appended_total")).map(str::to_owned)
+        };
+        let evaluated = |text: &str| {
+            text.lines().find(|l| l.starts_with("loki_prometheus_rule_evaluations_total")).map(str::to_owned)
+        };
+        std::thread::sleep(Duration::from_millis(150));
+        let mut after = String::new();
+        ruler.encode_metrics(&mut after);
+        (evaluated(&before) != evaluated(&after) && appended(&before) == appended(&after)).then_some(())
+    })
+    .await;
     ruler.stop().await;
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use narvi::{Labels, Tenant, logql::Sample};
-use narvi_config::RulerConfig;
+use narvi_config::{RulerConfig, RulerLimits};
 use narvi_ruler::{Answer, Evaluate};
 use parking_lot::Mutex;
 use prost::Message;
@@ -28,25 +28,32 @@ pub(crate) fn config() -> RulerConfig {
 /// What a query gives.
 type Given = Result<Vec<Series>, String>;
 
-/// Answers by the text of the query.
+/// Answers by the text of the query, and the limits of all tenants.
 #[derive(Clone, Default)]
-pub(crate) struct Answers(Arc<Mutex<HashMap<String, Given>>>);
+pub(crate) struct Answers {
+    given: Arc<Mutex<HashMap<String, Given>>>,
+    pub(crate) limits: Arc<Mutex<RulerLimits>>,
+}
 
 impl Answers {
     pub(crate) fn set(&self, query: &str, answer: Given) {
-        self.0.lock().insert(query.to_owned(), answer);
+        self.given.lock().insert(query.to_owned(), answer);
     }
 }
 
 impl Evaluate for Answers {
     fn instant<'a>(&'a self, _: &'a Tenant, query: &'a str, at_ns: i64) -> Answer<'a> {
-        let answer = self.0.lock().get(query).cloned().unwrap_or_else(|| Err(format!("nobody knows {query}")));
+        let answer = self.given.lock().get(query).cloned().unwrap_or_else(|| Err(format!("nobody knows {query}")));
         let sample = move |(labels, value): Series| Sample {
             labels: Labels::from_pairs(labels).expect("labels"),
             time_ms: at_ns / 1_000_000,
             value,
         };
         Box::pin(async move { answer.map(|series| series.into_iter().map(sample).collect()) })
+    }
+
+    fn limits(&self, _: &Tenant) -> Arc<RulerLimits> {
+        Arc::new(self.limits.lock().clone())
     }
 }
 
@@ -140,6 +147,7 @@ fn serve(stream: &TcpStream, statuses: &[u16], requests: &Mutex<Vec<Request>>) {
 pub(crate) struct Written {
     pub(crate) labels: String,
     pub(crate) value: f64,
+    pub(crate) timestamp: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -180,6 +188,10 @@ impl Written {
         let labels = |series: &TimeSeries| {
             series.labels.iter().map(|label| format!("{}={}", label.name, label.value)).collect::<Vec<_>>().join(",")
         };
-        request.series.iter().map(|series| Self { labels: labels(series), value: series.samples[0].value }).collect()
+        let written = |series: &TimeSeries| {
+            let Value { value, timestamp } = series.samples[0];
+            Self { labels: labels(series), value, timestamp }
+        };
+        request.series.iter().map(written).collect()
     }
 }
