@@ -1,18 +1,20 @@
 //! From decoded streams to what is stored, with Loki's checks in Loki's order.
 
-use std::{fmt::Write, time::Duration};
+use std::time::Duration;
 
+use bytes::Bytes;
 use narvi_config::Limits;
 use narvi_types::{Entry, Labels, Timestamp};
 
 use crate::{
+    discard::{Discard, DiscardReason, Refusal, Refusals},
+    ingest,
     labels::print,
     level::{self, Level},
     metadata, service_name,
-    window::Highest,
+    streams::{Streams, TenantStreams},
+    times::{rfc3339, rfc3339_secs},
 };
-
-const STREAM_ERRORS: usize = 10;
 
 /// A stream as a protocol decoder found it.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +42,10 @@ pub struct StreamPart {
 pub struct Prepared {
     /// To be stored.
     pub streams: Vec<StreamPart>,
-    /// What the client has to be told about the rest; status 400 unless the push was without any stream (422).
+    /// What the client has to be told about the rest.
     pub error: Option<String>,
+    /// The status to tell it with; a push without any stream is 422 instead.
+    pub status: u16,
     /// Whether the request held no stream at all.
     pub empty: bool,
     /// Lines to be stored.
@@ -52,211 +56,104 @@ pub struct Prepared {
     pub metadata_bytes: u64,
     /// What was refused, by reason.
     pub discarded: Vec<Discard>,
+    /// Lines that were cut.
+    pub truncated_lines: u64,
+    /// Bytes that were cut off.
+    pub truncated_bytes: u64,
 }
 
-/// Refused lines of one reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "complete by nature")]
-pub struct Discard {
-    /// Why.
-    pub reason: DiscardReason,
-    /// How many lines.
-    pub lines: u64,
-    /// How many bytes.
-    pub bytes: u64,
-}
-
-/// Why lines were refused; `as_str` is the value of the metric's `reason` label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "the names are Loki's")]
-#[non_exhaustive]
-pub enum DiscardReason {
-    LineTooLong,
-    TooFarBehind,
-    GreaterThanMaxSampleAge,
-    TooFarInFuture,
-    MaxLabelNamesPerSeries,
-    LabelNameTooLong,
-    LabelValueTooLong,
-    DuplicateLabelNames,
-    DisallowedStructuredMetadata,
-    StructuredMetadataTooLarge,
-    StructuredMetadataTooMany,
-}
-
-impl DiscardReason {
-    /// Loki's name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::LineTooLong => "line_too_long",
-            Self::TooFarBehind => "too_far_behind",
-            Self::GreaterThanMaxSampleAge => "greater_than_max_sample_age",
-            Self::TooFarInFuture => "too_far_in_future",
-            Self::MaxLabelNamesPerSeries => "max_label_names_per_series",
-            Self::LabelNameTooLong => "label_name_too_long",
-            Self::LabelValueTooLong => "label_value_too_long",
-            Self::DuplicateLabelNames => "duplicate_label_names",
-            Self::DisallowedStructuredMetadata => "disallowed_structured_metadata",
-            Self::StructuredMetadataTooLarge => "structured_metadata_too_large",
-            Self::StructuredMetadataTooMany => "structured_metadata_too_many",
-        }
-    }
-}
-
-/// Prepares pushes; remembers the newest time of each stream.
+/// Prepares pushes; remembers what it saw of each stream and tenant.
 #[derive(Debug, Default)]
 pub struct Distributor {
-    highest: Highest,
-}
-
-struct Refusal {
-    reason: DiscardReason,
-    message: String,
-}
-
-#[derive(Default)]
-struct Refusals {
-    /// Messages in the order they first came, with how often.
-    messages: Vec<(String, usize)>,
-    discarded: Vec<Discard>,
-}
-
-impl Refusals {
-    fn count(&mut self, reason: DiscardReason, entries: &[Entry]) {
-        let bytes = entries.iter().map(|e| e.line.len() as u64).sum();
-        let lines = entries.len() as u64;
-        match self.discarded.iter_mut().find(|d| d.reason == reason) {
-            Some(discard) => {
-                discard.lines += lines;
-                discard.bytes += bytes;
-            }
-            None => self.discarded.push(Discard { reason, lines, bytes }),
-        }
-    }
-
-    fn add(&mut self, refusal: Refusal, entries: &[Entry]) {
-        self.count(refusal.reason, entries);
-        match self.messages.iter_mut().find(|(message, _)| *message == refusal.message) {
-            Some((_, times)) => *times += 1,
-            None => self.messages.push((refusal.message, 1)),
-        }
-    }
-
-    fn text(&self) -> Option<String> {
-        let mut out = String::new();
-        for (message, times) in &self.messages {
-            if !out.is_empty() {
-                out.push_str("; ");
-            }
-            if *times > 1 {
-                // Writing to a string cannot fail.
-                let _ = write!(out, "{times} errors like: ");
-            }
-            out.push_str(message);
-        }
-        (!out.is_empty()).then_some(out)
-    }
+    streams: Streams,
 }
 
 impl Distributor {
-    /// Starts without a memory of streams.
+    /// Starts without a memory of streams; those that get nothing for half an hour are no longer active.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// As [`Distributor::new`], with another time after which a stream is no longer active.
+    pub fn with_idle(idle: Duration) -> Self {
+        Self { streams: Streams::new(idle) }
+    }
+
+    /// The active streams of each tenant whose limits ask for counting them.
+    pub fn active_streams(&self) -> Vec<TenantStreams> {
+        self.streams.by_tenant()
     }
 
     /// Checks and completes the streams of one push. What fails is left out and told in [`Prepared::error`]; the rest is to be
     /// stored all the same.
     pub fn prepare(&self, tenant: &str, streams: Vec<RawStream>, limits: &Limits, now: Timestamp) -> Prepared {
-        let mut prepared = Prepared { empty: streams.is_empty(), ..Prepared::default() };
+        let mut prepared = Prepared { empty: streams.is_empty(), status: 400, ..Prepared::default() };
         let mut refusals = Refusals::default();
-        let mut behind = None;
+        if let Some(until) = limits.block_ingestion_until.filter(|until| *until > now) {
+            return blocked(tenant, streams, until, limits.block_ingestion_status_code);
+        }
+        let mut checked = Vec::with_capacity(streams.len());
         for stream in streams.into_iter().filter(|s| !s.entries.is_empty()) {
-            let (labels, text) = match complete_labels(stream.labels, limits) {
-                Ok(done) => done,
-                Err(refusal) => {
-                    refusals.add(refusal, &stream.entries);
-                    continue;
+            match complete_labels(stream.labels, limits) {
+                Ok((labels, text)) => {
+                    if let Some(refusal) = missing_labels(&labels, &text, tenant, limits) {
+                        refusals.add(refusal, &stream.entries);
+                        continue;
+                    }
+                    let mut entries = check_entries(stream.entries, &text, limits, now, &mut refusals, &mut prepared);
+                    finish_entries(&labels, &text, &mut entries, limits, &mut refusals);
+                    checked.push(ingest::Checked { labels, text, entries });
                 }
-            };
-            let mut entries = check_entries(stream.entries, &text, limits, now, &mut refusals);
-            finish_entries(&labels, &text, &mut entries, limits, &mut refusals);
-            if let Some(window) = limits.out_of_order_window {
-                let late = self.drop_late(tenant, &labels, &mut entries, window, &mut refusals);
-                behind = late.map(|lines| behind_text(&lines, tenant, &text)).or(behind);
+                Err(refusal) => refusals.add(refusal, &stream.entries),
             }
-            if entries.is_empty() {
+        }
+        prepared.error = refusals.text();
+        if let Some(refused) = ingest::rate_limit(&self.streams, tenant, &checked, limits, now) {
+            checked.iter().for_each(|stream| refusals.count(DiscardReason::RateLimited, &stream.entries));
+            (prepared.error, prepared.status) = (Some(refused), 429);
+            checked.clear();
+        }
+        let of_streams = ingest::Ingest { streams: &self.streams, tenant, limits, now };
+        for mut stream in checked {
+            if let Some(failed) = of_streams.admit(&mut stream, &mut refusals) {
+                // What the store says is stronger than what the checks before it said.
+                (prepared.error, prepared.status) = (Some(failed.message), failed.status);
+            }
+            if stream.entries.is_empty() {
                 continue;
             }
-            prepared.lines += entries.len() as u64;
-            for entry in &entries {
+            prepared.lines += stream.entries.len() as u64;
+            for entry in &stream.entries {
                 prepared.line_bytes += entry.line.len() as u64;
                 prepared.metadata_bytes += entry.metadata.text_bytes() as u64;
             }
-            prepared.streams.push(StreamPart { labels, entries });
+            prepared.streams.push(StreamPart { labels: stream.labels, entries: stream.entries });
         }
-        prepared.error = refusals.text().or(behind);
         prepared.discarded = refusals.discarded;
         prepared
     }
-
-    /// Takes out the entries that lie too far behind; gives their message lines and how many of how many there were.
-    fn drop_late(
-        &self,
-        tenant: &str,
-        labels: &Labels,
-        entries: &mut Vec<Entry>,
-        window: Duration,
-        refusals: &mut Refusals,
-    ) -> Option<Late> {
-        let window = i64::try_from(window.as_nanos()).unwrap_or(i64::MAX);
-        let stream = labels.hash64().rotate_left(1) ^ hash(tenant);
-        let all = entries.len();
-        let late = self.highest.with(stream, |highest| {
-            entries
-                .extract_if(.., |entry| {
-                    let oldest = highest.saturating_sub(window);
-                    *highest = (*highest).max(entry.timestamp.as_ns());
-                    entry.timestamp.as_ns() < oldest
-                })
-                .collect::<Vec<_>>()
-        });
-        if late.is_empty() {
-            return None;
-        }
-        refusals.count(DiscardReason::TooFarBehind, &late);
-        let highest = self.highest.with(stream, |highest| *highest);
-        let oldest = Timestamp::from_ns(highest.saturating_sub(window));
-        Some(Late { times: late.iter().map(|e| e.timestamp).collect(), oldest, all })
-    }
 }
 
-struct Late {
-    times: Vec<Timestamp>,
-    oldest: Timestamp,
-    all: usize,
+/// A push to a tenant that may not push.
+fn blocked(tenant: &str, streams: Vec<RawStream>, until: Timestamp, status: u16) -> Prepared {
+    let mut refusals = Refusals::default();
+    let empty = streams.is_empty();
+    streams.iter().for_each(|stream| refusals.count(DiscardReason::BlockedIngestion, &stream.entries));
+    let until = rfc3339(until);
+    let message = format!("ingestion blocked for user '{tenant}' until '{until}' with status code '{status}'");
+    let error = (status != 200 && !empty).then_some(message);
+    Prepared { empty, status, error, discarded: refusals.discarded, ..Prepared::default() }
 }
 
-fn hash(text: &str) -> u64 {
-    // FNV-1a: stable and short; only spreads streams over shards.
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
-}
-
-fn behind_text(late: &Late, tenant: &str, stream: &str) -> String {
-    let oldest = rfc3339(late.oldest);
-    let mut out = String::new();
-    for time in late.times.iter().take(STREAM_ERRORS) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(
-            out,
-            "entry with timestamp {} ignored, reason: 'entry too far behind, entry timestamp is: {}, oldest acceptable \
-             timestamp is: {oldest}',",
-            go_time(*time),
-            rfc3339(*time),
-        );
-    }
-    let (late, all) = (late.times.len(), late.all);
-    let _ = write!(out, "user '{tenant}', total ignored: {late} out of {all} for stream: {stream}");
-    out
+/// Refuses a stream that lacks a label which all must have.
+fn missing_labels(labels: &Labels, stream: &str, tenant: &str, limits: &Limits) -> Option<Refusal> {
+    let missing: Vec<&str> =
+        limits.enforced_labels.iter().map(String::as_str).filter(|name| labels.get(name).is_none()).collect();
+    let message = format!(
+        "missing required labels '{}' for user '{tenant}' for stream '{stream}' (policy: '')",
+        missing.join(",")
+    );
+    (!missing.is_empty()).then_some(Refusal { reason: DiscardReason::MissingEnforcedLabels, message })
 }
 
 /// Sorts the labels, drops empty ones, names the service, and checks; gives the labels and their text.
@@ -313,6 +210,7 @@ fn check_entries(
     limits: &Limits,
     now: Timestamp,
     refusals: &mut Refusals,
+    prepared: &mut Prepared,
 ) -> Vec<Entry> {
     let ns = |d: Duration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
     let latest = limits.creation_grace_period.map_or(i64::MAX, |grace| now.as_ns().saturating_add(ns(grace)));
@@ -324,7 +222,9 @@ fn check_entries(
     for mut entry in entries {
         let max_line = limits.max_line_size_bytes;
         if exceeds(entry.line.len(), max_line) && limits.max_line_size_truncate {
-            entry.line.truncate(max_line);
+            prepared.truncated_lines += 1;
+            prepared.truncated_bytes += (entry.line.len() - max_line) as u64;
+            entry.line = cut(&entry.line, max_line, &limits.max_line_size_truncate_identifier);
         }
         let time = entry.timestamp.as_ns();
         let refusal = if time < oldest {
@@ -392,7 +292,7 @@ fn check_metadata(entry: &Entry, stream: &str, limits: &Limits) -> Option<(Disca
 fn finish_entries(labels: &Labels, stream: &str, entries: &mut Vec<Entry>, limits: &Limits, refusals: &mut Refusals) {
     let detect = limits.discover_log_levels && limits.allow_structured_metadata;
     let of_stream = if detect { level::of_labels(labels.iter()) } else { None };
-    let mut previous: Option<(Timestamp, bytes::Bytes)> = None;
+    let mut previous: Option<(Timestamp, Bytes)> = None;
     let failed = entries.extract_if(.., |entry| {
         let given = entry.metadata.get(level::LABEL).map(|v| Level::from_value(v.as_bytes()).unwrap_or(Level::Unknown));
         let level =
@@ -425,18 +325,12 @@ fn finish_entries(labels: &Labels, stream: &str, entries: &mut Vec<Entry>, limit
     }
 }
 
-fn rfc3339(time: Timestamp) -> String {
-    jiff::Timestamp::from_nanosecond(i128::from(time.as_ns())).map_or_else(|_| time.to_string(), |t| t.to_string())
-}
-
-/// Without the fraction, as Go's RFC3339 layout prints.
-fn rfc3339_secs(time: Timestamp) -> String {
-    rfc3339(Timestamp::from_secs(time.as_ns().div_euclid(1_000_000_000)))
-}
-
-/// As Go prints a time: `2026-09-19 23:49:59 +0000 UTC`.
-fn go_time(time: Timestamp) -> String {
-    rfc3339(time).replace('T', " ").replace('Z', " +0000 UTC")
+/// The beginning of a line, and what says that it is one.
+fn cut(line: &Bytes, most: usize, identifier: &str) -> Bytes {
+    if identifier.is_empty() || identifier.len() > most {
+        return line.slice(..most);
+    }
+    [&line[..most - identifier.len()], identifier.as_bytes()].concat().into()
 }
 
 #[cfg(test)]
