@@ -64,7 +64,8 @@ pub use crate::read::StreamStats;
 pub use crate::retention::{Retention, RetentionPolicy, StreamRetention};
 pub use crate::settings::{CompactionSettings, FlushSettings, RetentionSettings, Settings, WalSettings, WalSync};
 pub use crate::store::{
-    Fault, FaultStore, LocalStore, MemoryStore, ObjectInfo, ObjectStoreAdapter, Store, StoreError, StoreErrorKind,
+    Fault, FaultStore, LocalStore, MemoryStore, ObjectInfo, ObjectStoreAdapter, ObservedStore, SpreadStore, Store,
+    StoreError, StoreErrorKind, StoreOperation,
 };
 pub use crate::tail::Tail;
 pub use crate::wal::{WalSummary, inspect_wal};

@@ -10,7 +10,7 @@ fuzz_target!(|data: &[u8]| {
     for kind in ["application/x-protobuf", "application/json"] {
         for encoding in [None, Some("gzip")] {
             let body = Bytes::copy_from_slice(data);
-            let _ = decode(Some(kind), encoding, body, 1 << 20, Timestamp::from_secs(1));
+            let _ = decode(Some(kind), encoding, body, 1 << 20, None, Timestamp::from_secs(1));
         }
     }
 });

@@ -30,7 +30,7 @@ use crate::{Error, ErrorKind};
 /// A damaged or unreadable pack as a source reports it; the query goes on without what is damaged.
 pub(crate) fn chunk_error(key: &str, error: &ChunkError) -> SourceError {
     match error {
-        ChunkError::Io { .. } => SourceError::Unavailable(format!("cannot read {key}: {error}")),
+        ChunkError::Io { .. } => SourceError::Unavailable(format!("cannot read {key}: {error}{}", cause(error))),
         error => SourceError::Corrupt(format!("{key} is damaged: {error}")),
     }
 }
@@ -39,6 +39,12 @@ pub(crate) fn chunk_error(key: &str, error: &ChunkError) -> SourceError {
 pub(crate) fn source_error(error: &Error) -> SourceError {
     match error.kind() {
         ErrorKind::Corrupt => SourceError::Corrupt(error.to_string()),
-        _ => SourceError::Unavailable(error.to_string()),
+        _ => SourceError::Unavailable(format!("{error}{}", cause(error))),
     }
+}
+
+/// What an error does not say itself, each cause behind a colon.
+fn cause(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.map(|cause| format!(": {cause}")).collect()
 }

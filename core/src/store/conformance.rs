@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Fault, FaultStore, LocalStore, MemoryStore, ObjectStoreAdapter, Store, StoreErrorKind};
+use super::{
+    Fault, FaultStore, LocalStore, MemoryStore, ObjectStoreAdapter, ObservedStore, SpreadStore, Store, StoreErrorKind,
+};
 
 /// A store and what must live as long as it does.
 type Made = (Arc<dyn Store>, Option<tempfile::TempDir>);
@@ -15,6 +17,7 @@ fn stores() -> Vec<(&'static str, Made)> {
     let adapter = |inner: Arc<dyn object_store::ObjectStore>, prefix| -> Arc<dyn Store> {
         Arc::new(ObjectStoreAdapter::new(inner, prefix).expect("started"))
     };
+    let memory = || Arc::new(MemoryStore::new()) as Arc<dyn Store>;
     let files = object_store::local::LocalFileSystem::new_with_prefix(remote.path()).expect("a folder");
     vec![
         ("memory", (Arc::new(MemoryStore::new()), None)),
@@ -22,6 +25,8 @@ fn stores() -> Vec<(&'static str, Made)> {
         ("object_store memory", (adapter(Arc::new(object_store::memory::InMemory::new()), ""), None)),
         ("object_store memory, prefix", (adapter(Arc::new(object_store::memory::InMemory::new()), "a/b"), None)),
         ("object_store files", (adapter(Arc::new(files), "narvi"), Some(remote))),
+        ("spread", (Arc::new(SpreadStore::new((0..3).map(|_| memory()).collect()).expect("there are stores")), None)),
+        ("observed", (Arc::new(ObservedStore::new(memory(), |_| ())), None)),
         ("fault without faults", (Arc::new(FaultStore::new(Arc::new(MemoryStore::new()), |_, _, _| None)), None)),
     ]
 }

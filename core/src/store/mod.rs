@@ -7,7 +7,9 @@ mod fault;
 pub(crate) use self::local::sync_folder;
 mod local;
 mod memory;
+mod observed;
 mod remote;
+mod spread;
 
 use std::{fmt, ops::Range, path::PathBuf, time::SystemTime};
 
@@ -18,7 +20,9 @@ pub use self::{
     fault::{Fault, FaultStore},
     local::LocalStore,
     memory::MemoryStore,
+    observed::{ObservedStore, StoreOperation},
     remote::ObjectStoreAdapter,
+    spread::SpreadStore,
 };
 
 /// The result of a store's functions.

@@ -17,6 +17,13 @@ pub struct Answer {
     pub statistics: Statistics,
 }
 
+impl Answer {
+    /// An answer for which nothing was read.
+    pub fn new(data: Data) -> Self {
+        Self { data, warnings: Vec::new(), statistics: Statistics::default() }
+    }
+}
+
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "complete by nature: Loki's kinds of results")]

@@ -202,7 +202,11 @@ fn warn(given: &[schema::Given], reader: &Reader<'_>, warnings: &mut Vec<String>
             warnings.push(format!("{place}{path} is read as {new}; write that instead"));
         } else if let Some(hint) = key.removed {
             warnings.push(format!("{place}{path} no longer exists; {hint}"));
-        } else if !reader.was_read(path) && !reader.is_settled(path) && warned.insert(path.clone()) {
+        } else if !reader.was_read(path)
+            && !derive::copied_to(path).is_some_and(|copy| reader.was_read(&copy))
+            && !reader.is_settled(path)
+            && warned.insert(path.clone())
+        {
             warnings.push(format!("{place}{path} has no effect on Narvi"));
         }
     }

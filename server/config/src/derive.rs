@@ -81,6 +81,13 @@ pub(crate) fn new_place(path: &str) -> Option<&'static str> {
     MOVED.iter().find(|(old, _)| *old == path).map(|(_, new)| *new)
 }
 
+/// Where the value of a key of `common.storage` is copied.
+pub(crate) fn copied_to(path: &str) -> Option<String> {
+    let (name, rest) = path.strip_prefix("common.storage.")?.split_once('.')?;
+    let (_, target) = BACKENDS.iter().find(|(backend, target)| *backend == name && !target.is_empty())?;
+    Some(format!("{target}.{rest}"))
+}
+
 /// Sets a key that is not there.
 fn give(root: &mut Node, path: &str, text: &str) {
     if root.at(path).is_none_or(|node| node.value == Value::Null) {

@@ -14,7 +14,7 @@ use narvi::{
     Db, Tenant, Timestamp,
     logql::{Budget, BudgetLimits},
 };
-use narvi_config::Limits;
+use narvi_config::{Config, Limits, Runtime};
 use narvi_distributor::Distributor;
 use narvi_patterns::PatternStore;
 use tokio::sync::{Semaphore, watch};
@@ -23,7 +23,7 @@ use crate::{
     error::ApiError,
     handlers::Attached,
     host::{Host, NoHost},
-    metrics::Metrics,
+    metrics::{Metrics, StoreTimes},
     tail::Tails,
 };
 
@@ -33,10 +33,18 @@ use crate::{
 pub struct HttpSettings {
     /// Whether requests name their tenant; without, all is of the tenant `fake`.
     pub auth_enabled: bool,
-    /// What tenants may push and ask.
+    /// What tenants may push and ask that have no limits of their own.
     pub limits: Limits,
     /// Whether lines can be deleted on request.
     pub deletes_enabled: bool,
+    /// The limits of single tenants; without, all have the same.
+    pub tenants: Option<Arc<Runtime>>,
+    /// What the page of the configuration shows.
+    pub config: Option<Arc<Config>>,
+    /// How long the body of a request may take to arrive; zero is no limit.
+    pub body_timeout: Duration,
+    /// What the operations of an object store are counted by.
+    pub store_times: Option<StoreTimes>,
     /// Largest push body as received, in bytes.
     pub max_body_bytes: usize,
     /// Largest push body when decompressed, in bytes.
@@ -75,6 +83,10 @@ impl Default for HttpSettings {
             auth_enabled: false,
             limits: Limits::default(),
             deletes_enabled: true,
+            tenants: None,
+            config: None,
+            body_timeout: Duration::from_secs(30),
+            store_times: None,
             max_body_bytes: 100 << 20,
             max_decompressed_bytes: 1 << 30,
             max_form_bytes: 10 << 20,
@@ -101,7 +113,7 @@ pub struct App {
     pub(crate) settings: HttpSettings,
     pub(crate) distributor: Distributor,
     pub(crate) metrics: Metrics,
-    pub(crate) limits: Arc<Limits>,
+    pub(crate) limits: Arc<Runtime>,
     pub(crate) patterns: Option<PatternStore>,
     pub(crate) tails: Tails,
     pub(crate) ruler: OnceLock<Attached>,
@@ -116,14 +128,16 @@ impl App {
     /// Makes a server that is not ready yet; see [`App::set_ready`].
     pub fn new(db: Db, settings: HttpSettings) -> Arc<Self> {
         let running = Semaphore::new(settings.concurrent_queries.max(1));
+        let fixed = || Arc::new(Runtime::fixed(settings.limits.clone()));
+        let idle = Duration::from_secs(db.settings().flush.idle_secs);
         Arc::new(Self {
             db,
-            limits: Arc::new(settings.limits.clone()),
+            limits: settings.tenants.clone().unwrap_or_else(fixed),
+            distributor: Distributor::with_idle(idle),
+            metrics: Metrics::new(settings.store_times.as_ref()),
             patterns: settings.patterns.then(PatternStore::default),
             tails: Tails::default(),
             settings,
-            distributor: Distributor::new(),
-            metrics: Metrics::new(),
             ruler: OnceLock::new(),
             running,
             waiting: AtomicUsize::new(0),
@@ -153,8 +167,25 @@ impl App {
     }
 
     /// The limits of a tenant; of several, those of the first.
-    pub(crate) fn limits_of(&self, _tenants: &[Tenant]) -> Arc<Limits> {
-        self.limits.clone()
+    pub(crate) fn limits_of(&self, tenants: &[Tenant]) -> Arc<Limits> {
+        match tenants.first() {
+            Some(tenant) => self.limits.limits(tenant.as_str()),
+            None => self.limits.defaults().clone(),
+        }
+    }
+
+    /// Reads the limits of single tenants again. What is wrong is logged and counted, and changes nothing.
+    pub fn reload_limits(&self) {
+        match self.limits.reload() {
+            Ok(true) => tracing::info!(tenants = self.limits.tenants().len(), "read the limits of tenants again"),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(error = %error, "the limits of tenants cannot be read again: the old ones stay in force");
+                self.metrics.limits_reloaded(false);
+                return;
+            }
+        }
+        self.metrics.limits_reloaded(true);
     }
 
     pub(crate) fn uptime(&self) -> Duration {

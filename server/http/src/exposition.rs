@@ -1,13 +1,14 @@
 //! The text of metrics in the older of Prometheus' two formats, which is what a client gets that asks for no other.
 
 use axum::{
+    body::to_bytes,
     extract::Request,
     http::{HeaderValue, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
 
-use crate::{error::ApiError, handlers::read_body};
+use crate::error::ApiError;
 
 /// The media type of the older format.
 const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -23,7 +24,7 @@ pub(crate) async fn negotiate(request: Request, next: Next) -> Response {
         return response;
     }
     let (mut head, body) = response.into_parts();
-    let body = match read_body(body, MOST_BYTES).await {
+    let body = match to_bytes(body, MOST_BYTES).await {
         Ok(body) => body,
         Err(_) => return ApiError::internal("the metrics cannot be told in the older format").into_response(),
     };

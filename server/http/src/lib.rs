@@ -21,3 +21,4 @@ mod tenant;
 
 pub use crate::app::{App, HttpSettings};
 pub use crate::host::Host;
+pub use crate::metrics::StoreTimes;

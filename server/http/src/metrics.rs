@@ -1,8 +1,11 @@
 //! Metrics with Loki's names. One registry per server: two servers in one process do not share counters.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
-use narvi_distributor::Prepared;
+use narvi_distributor::{Prepared, TenantStreams};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
@@ -25,10 +28,56 @@ struct OfTenant {
     tenant: String,
 }
 
+/// What Loki tells lines apart by. Streams of its own making and policies do not exist here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Received {
+    tenant: String,
+    is_internal_stream: String,
+    policy: String,
+    format: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReceivedBytes {
+    tenant: String,
+    retention_hours: String,
+    is_internal_stream: String,
+    policy: String,
+    format: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Discarded {
     reason: String,
     tenant: String,
+    retention_hours: String,
+    policy: String,
+    format: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StoreOperation {
+    operation: &'static str,
+    status_code: u16,
+}
+
+/// How long the operations of an object store take, under Loki's name for its kind.
+#[derive(Clone, Debug)]
+pub struct StoreTimes {
+    name: &'static str,
+    times: Family<StoreOperation, Histogram, fn() -> Histogram>,
+}
+
+impl StoreTimes {
+    /// For a kind of store: `s3`, `gcs` or `azure_blob`.
+    pub fn new(name: &'static str) -> Self {
+        Self { name, times: Family::new_with_constructor(histogram as fn() -> Histogram) }
+    }
+
+    /// Counts an operation.
+    pub fn count(&self, operation: &'static str, status_code: u16, time: Duration) {
+        self.times.get_or_create(&StoreOperation { operation, status_code }).observe(time.as_secs_f64());
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -44,9 +93,14 @@ type QuerySeconds = Family<QueryKind, Histogram, fn() -> Histogram>;
 pub(crate) struct Metrics {
     registry: Registry,
     requests: Seconds,
-    lines: Family<OfTenant, Counter>,
-    bytes: Family<OfTenant, Counter>,
-    metadata_bytes: Family<OfTenant, Counter>,
+    lines: Family<Received, Counter>,
+    bytes: Family<ReceivedBytes, Counter>,
+    metadata_bytes: Family<ReceivedBytes, Counter>,
+    truncated_lines: Family<Mutated, Counter>,
+    truncated_bytes: Family<Mutated, Counter>,
+    streams: StreamMetrics,
+    limits_read: Gauge,
+    limits_read_at: Gauge<f64, AtomicU64>,
     discarded_lines: Family<Discarded, Counter>,
     discarded_bytes: Family<Discarded, Counter>,
     queries: QuerySeconds,
@@ -54,6 +108,20 @@ pub(crate) struct Metrics {
     pub(crate) tails: TailMetrics,
     gauges: Gauges,
     pub(crate) compactor: narvi_compactor::Metrics,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Mutated {
+    reason: &'static str,
+    tenant: String,
+}
+
+/// The active streams of tenants.
+#[derive(Debug, Default)]
+struct StreamMetrics {
+    active: Family<OfTenant, Gauge>,
+    created: Family<OfTenant, Counter>,
+    removed: Family<OfTenant, Counter>,
 }
 
 /// What those who follow logs get.
@@ -70,7 +138,6 @@ pub(crate) struct TailMetrics {
 /// What the store holds, set when the metrics are asked for.
 #[derive(Debug, Default)]
 struct Gauges {
-    memory_streams: Gauge,
     memory_chunks: Gauge,
     memory_bytes: Gauge,
     wal_replay: Gauge,
@@ -81,7 +148,7 @@ struct Gauges {
 }
 
 /// What the store holds.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct StoreFigures {
     pub(crate) memory_streams: u64,
     pub(crate) memory_bytes: u64,
@@ -89,6 +156,8 @@ pub(crate) struct StoreFigures {
     pub(crate) wal_corruptions: u64,
     /// Queries that wait.
     pub(crate) waiting_queries: u64,
+    /// Active streams of tenants.
+    pub(crate) tenants: Vec<TenantStreams>,
 }
 
 fn histogram() -> Histogram {
@@ -96,13 +165,18 @@ fn histogram() -> Histogram {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(store: Option<&StoreTimes>) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             requests: Family::new_with_constructor(histogram as fn() -> Histogram),
             lines: Family::default(),
             bytes: Family::default(),
             metadata_bytes: Family::default(),
+            truncated_lines: Family::default(),
+            truncated_bytes: Family::default(),
+            streams: StreamMetrics::default(),
+            limits_read: Gauge::default(),
+            limits_read_at: Gauge::default(),
             discarded_lines: Family::default(),
             discarded_bytes: Family::default(),
             queries: Family::new_with_constructor(histogram as fn() -> Histogram),
@@ -112,7 +186,21 @@ impl Metrics {
             compactor: narvi_compactor::Metrics::default(),
         };
         metrics.register();
+        metrics.limits_reloaded(true);
+        if let Some(store) = store {
+            let name = format!("loki_{}_request_duration_seconds", store.name);
+            metrics.registry.register(name, "Seconds spent on requests to the object store", store.times.clone());
+        }
         metrics
+    }
+
+    /// Notes that the limits of tenants were read, or could not be.
+    pub(crate) fn limits_reloaded(&self, good: bool) {
+        self.limits_read.set(i64::from(good));
+        if good {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            self.limits_read_at.set(now.as_secs_f64());
+        }
     }
 
     /// Counters get their `_total`, the information its `_info` when they are written.
@@ -133,9 +221,23 @@ impl Metrics {
         );
         add.register("loki_discarded_samples", "Lines refused, by reason", self.discarded_lines.clone());
         add.register("loki_discarded_bytes", "Bytes of lines refused, by reason", self.discarded_bytes.clone());
-        add.register("loki_ingester_memory_streams", "Streams in memory", self.gauges.memory_streams.clone());
-        add.register("loki_ingester_memory_bytes", "Bytes in memory, not flushed", self.gauges.memory_bytes.clone());
+        add.register("loki_mutated_samples", "Lines changed, by reason", self.truncated_lines.clone());
+        add.register("loki_mutated_bytes", "Bytes taken out of lines, by reason", self.truncated_bytes.clone());
+        add.register("loki_ingester_memory_streams", "Streams in memory", self.streams.active.clone());
         add.register("loki_ingester_memory_chunks", "Heads of streams in memory", self.gauges.memory_chunks.clone());
+        add.register("loki_ingester_streams_created", "Streams that became active", self.streams.created.clone());
+        add.register("loki_ingester_streams_removed", "Streams that became idle", self.streams.removed.clone());
+        add.register(
+            "loki_runtime_config_last_reload_successful",
+            "Whether the last reading of the limits of tenants succeeded",
+            self.limits_read.clone(),
+        );
+        add.register(
+            "loki_runtime_config_last_reload_success_timestamp_seconds",
+            "When the limits of tenants were last read",
+            self.limits_read_at.clone(),
+        );
+        add.register("loki_ingester_memory_bytes", "Bytes in memory, not flushed", self.gauges.memory_bytes.clone());
         add.register(
             "loki_ingester_wal_replay_active",
             "Whether the write-ahead log is being read back; requests are served after that",
@@ -180,27 +282,72 @@ impl Metrics {
         self.panics.inc();
     }
 
-    /// Counts what a push held.
-    pub(crate) fn pushed(&self, tenant: &str, prepared: &Prepared) {
-        let of = OfTenant { tenant: tenant.to_owned() };
-        self.lines.get_or_create(&of).inc_by(prepared.lines);
-        self.bytes.get_or_create(&of).inc_by(prepared.line_bytes + prepared.metadata_bytes);
-        self.metadata_bytes.get_or_create(&of).inc_by(prepared.metadata_bytes);
+    /// Counts what a push held. `format` is how it was written: `json`, `protobuf` or `otlp`.
+    pub(crate) fn pushed(&self, tenant: &str, format: &str, prepared: &Prepared) {
+        let (tenant, format, none) = (tenant.to_owned(), format.to_owned(), String::new);
+        let received = Received {
+            tenant: tenant.clone(),
+            is_internal_stream: "false".to_owned(),
+            policy: none(),
+            format: format.clone(),
+        };
+        self.lines.get_or_create(&received).inc_by(prepared.lines);
+        let received = ReceivedBytes {
+            tenant: tenant.clone(),
+            retention_hours: none(),
+            is_internal_stream: "false".to_owned(),
+            policy: none(),
+            format: format.clone(),
+        };
+        self.bytes.get_or_create(&received).inc_by(prepared.line_bytes + prepared.metadata_bytes);
+        self.metadata_bytes.get_or_create(&received).inc_by(prepared.metadata_bytes);
         for discard in &prepared.discarded {
-            let of = Discarded { reason: discard.reason.as_str().to_owned(), tenant: tenant.to_owned() };
-            self.discarded_lines.get_or_create(&of).inc_by(discard.lines);
-            self.discarded_bytes.get_or_create(&of).inc_by(discard.bytes);
+            self.discarded(&tenant, &format, discard.reason.as_str(), discard.lines, discard.bytes);
+        }
+        if prepared.truncated_lines > 0 {
+            let of = Mutated { reason: "line_too_long", tenant };
+            self.truncated_lines.get_or_create(&of).inc_by(prepared.truncated_lines);
+            self.truncated_bytes.get_or_create(&of).inc_by(prepared.truncated_bytes);
+        }
+    }
+
+    /// Counts what was refused.
+    pub(crate) fn discarded(&self, tenant: &str, format: &str, reason: &str, lines: u64, bytes: u64) {
+        let of = Discarded {
+            reason: reason.to_owned(),
+            tenant: tenant.to_owned(),
+            retention_hours: String::new(),
+            policy: String::new(),
+            format: format.to_owned(),
+        };
+        self.discarded_lines.get_or_create(&of).inc_by(lines);
+        self.discarded_bytes.get_or_create(&of).inc_by(bytes);
+    }
+
+    /// Sets what the store and the distributor count themselves.
+    fn set_figures(&self, figures: &StoreFigures) {
+        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        self.gauges.memory_chunks.set(signed(figures.memory_streams));
+        self.gauges.memory_bytes.set(signed(figures.memory_bytes));
+        let gauges = &self.gauges;
+        gauges.queue_length.set(signed(figures.waiting_queries));
+        gauges.wal_corruptions.inner().store(figures.wal_corruptions, Ordering::Relaxed);
+        for of in &figures.tenants {
+            let tenant = OfTenant { tenant: of.tenant.clone() };
+            self.streams.active.get_or_create(&tenant).set(signed(of.active));
+            let raise = |counter: &Counter, to: u64| counter.inner().store(to, Ordering::Relaxed);
+            raise(&self.streams.created.get_or_create(&tenant), of.created);
+            raise(&self.streams.removed.get_or_create(&tenant), of.removed);
+        }
+        if figures.tenants.is_empty() {
+            // Nobody's limits ask for counting streams by tenant.
+            self.streams.active.get_or_create(&OfTenant { tenant: String::new() }).set(signed(figures.memory_streams));
         }
     }
 
     /// The text of all metrics, with that of others behind.
     pub(crate) fn text(&self, figures: StoreFigures, others: &str) -> String {
-        self.gauges.memory_streams.set(i64::try_from(figures.memory_streams).unwrap_or(i64::MAX));
-        let gauges = &self.gauges;
-        gauges.memory_chunks.set(i64::try_from(figures.memory_streams).unwrap_or(i64::MAX));
-        gauges.queue_length.set(i64::try_from(figures.waiting_queries).unwrap_or(i64::MAX));
-        gauges.wal_corruptions.inner().store(figures.wal_corruptions, Ordering::Relaxed);
-        self.gauges.memory_bytes.set(i64::try_from(figures.memory_bytes).unwrap_or(i64::MAX));
+        self.set_figures(&figures);
         if let Some((cpu, memory)) = process_figures() {
             self.gauges.process_cpu.set(cpu);
             self.gauges.process_memory.set(memory);
@@ -227,19 +374,32 @@ fn process_figures() -> Option<(f64, i64)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Metrics, StoreFigures};
+    use std::time::Duration;
+
+    use super::{Metrics, StoreFigures, StoreTimes, TenantStreams};
 
     #[test]
     fn names_are_lokis() {
-        let metrics = Metrics::new();
+        let times = StoreTimes::new("s3");
+        times.count("put", 200, Duration::from_millis(3));
+        let metrics = Metrics::new(Some(&times));
         metrics.request("GET", "loki_api_v1_query_range", 200, false, 0.01);
-        metrics.pushed("acme", &narvi_distributor::Prepared::default());
-        let figures = StoreFigures { memory_streams: 3, memory_bytes: 5, ..StoreFigures::default() };
+        metrics.pushed("acme", "json", &narvi_distributor::Prepared::default());
+        let figures = StoreFigures {
+            memory_streams: 3,
+            memory_bytes: 5,
+            tenants: vec![TenantStreams { tenant: "acme".into(), active: 2, created: 4, removed: 2 }],
+            ..StoreFigures::default()
+        };
         let text = metrics.text(figures, "");
         for line in [
             "loki_request_duration_seconds_count{method=\"GET\",route=\"loki_api_v1_query_range\",status_code=\"200\",ws=\"false\"} 1",
-            "loki_distributor_lines_received_total{tenant=\"acme\"} 0",
-            "loki_ingester_memory_streams 3",
+            "loki_distributor_lines_received_total{tenant=\"acme\",is_internal_stream=\"false\",policy=\"\",format=\"json\"} 0",
+            "loki_ingester_memory_streams{tenant=\"acme\"} 2",
+            "loki_ingester_streams_created_total{tenant=\"acme\"} 4",
+            "loki_ingester_memory_chunks 3",
+            "loki_runtime_config_last_reload_successful 1",
+            "loki_s3_request_duration_seconds_count{operation=\"put\",status_code=\"200\"} 1",
             "loki_panic_total 0",
             "loki_ingester_wal_corruptions_total 0",
             "loki_querier_tail_bytes_total 0",

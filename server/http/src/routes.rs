@@ -87,6 +87,8 @@ impl App {
             .route("/loki/api/v1/drilldown-limits", get(handlers::drilldown_limits))
             .route("/loki/api/v1/delete", delete)
             .route("/loki/api/v1/cache/generation_numbers", get(handlers::generation_numbers))
+            .route("/config", get(handlers::config))
+            .route("/runtime_config", get(handlers::runtime_config))
             .route("/config/tenant/v1/limits", get(handlers::tenant_limits))
             .route("/flush", get(handlers::flush).post(handlers::flush))
             .route("/ingester/shutdown", get(handlers::shutdown).post(handlers::shutdown))

@@ -1,4 +1,4 @@
-//! The server's own log: one logfmt line per event, to stderr. Its level can be changed while it runs.
+//! The server's own log: one line per event, logfmt or JSON, to stderr. Its level can be changed while it runs.
 
 use std::{fmt, io::IsTerminal, sync::OnceLock, time::SystemTime};
 
@@ -15,11 +15,13 @@ use tracing_subscriber::{
 /// Changes the level of the log of this process.
 static LEVEL: OnceLock<Handle<LevelFilter, tracing_subscriber::Registry>> = OnceLock::new();
 
-/// Starts the log. A second call changes nothing.
-pub(crate) fn start(level: &str) {
+/// Starts the log; `format` is `logfmt` or `json`. A second call changes nothing.
+pub(crate) fn start(level: &str, format: &str) {
     let (filter, handle) = reload::Layer::new(filter(level));
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).event_format(Logfmt { colour });
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .event_format(Lines { colour, json: format == "json" });
     if tracing_subscriber::registry().with(filter).with(lines).try_init().is_ok() {
         let _ = LEVEL.set(handle);
     }
@@ -51,11 +53,13 @@ pub(crate) fn level() -> &'static str {
 }
 
 /// `ts=2026-01-02T03:04:05.678901Z level=info msg="a text" name=value`.
-struct Logfmt {
+/// As JSON, an object with the same names.
+struct Lines {
     colour: bool,
+    json: bool,
 }
 
-impl<S, N> FormatEvent<S, N> for Logfmt
+impl<S, N> FormatEvent<S, N> for Lines
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
@@ -68,13 +72,17 @@ where
             _ => ("debug", "34"),
         };
         let now = jiff::Timestamp::try_from(SystemTime::now()).unwrap_or_default();
+        let mut fields = Fields { json: self.json, ..Fields::default() };
+        event.record(&mut fields);
+        if self.json {
+            let message = serde_json::Value::from(fields.message);
+            return writeln!(out, "{{\"ts\":\"{now:.6}\",\"level\":\"{level}\",\"msg\":{message}{}}}", fields.rest);
+        }
         write!(out, "ts={now:.6} ")?;
         match self.colour {
             true => write!(out, "level=\x1b[{colour}m{level}\x1b[0m")?,
             false => write!(out, "level={level}")?,
         }
-        let mut fields = Fields::default();
-        event.record(&mut fields);
         write!(out, " msg={}{}", quoted(&fields.message), fields.rest)?;
         writeln!(out)
     }
@@ -82,6 +90,7 @@ where
 
 #[derive(Default)]
 struct Fields {
+    json: bool,
     message: String,
     rest: String,
 }
@@ -90,6 +99,9 @@ impl Fields {
     fn put(&mut self, name: &str, value: &str) {
         if name == "message" {
             self.message = value.to_owned();
+        } else if self.json {
+            let (name, value) = (serde_json::Value::from(name), serde_json::Value::from(value));
+            self.rest.push_str(&format!(",{name}:{value}"));
         } else {
             self.rest.push_str(&format!(" {name}={}", quoted(value)));
         }

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     }
     check_targets(&config)?;
     // A wrong file of tenants' limits is fatal at the start, and only there.
-    if !flags.verify_config || config.runtime_files.iter().all(|path| path.exists()) {
+    if flags.verify_config && config.runtime_files.iter().all(|path| path.exists()) {
         Runtime::open(&config)?;
     }
     if flags.verify_config {
@@ -45,7 +45,8 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         println!("config is valid");
         return Ok(());
     }
-    serve::server(&config, &config.http_listen(), false)
+    let listen = config.http_listen();
+    serve::server(config, &listen, false)
 }
 
 fn load(flags: &Flags) -> Outcome<Config> {

@@ -7,8 +7,10 @@ mod client;
 mod failure;
 mod ingest;
 mod inspect;
+mod listener;
 mod logging;
 mod loki;
+mod objects;
 mod place;
 mod query;
 mod serve;
@@ -27,6 +29,8 @@ use crate::{
 };
 
 fn main() -> ExitCode {
+    // One provider for everything that speaks TLS, chosen here and nowhere else.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let args: Vec<String> = std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
     let done = if Flags::are_in(&args) { loki::run(&args) } else { run(Cli::parse().command) };
     match done {

@@ -7,16 +7,18 @@ use std::{
     time::Duration,
 };
 
-use narvi::{Builder, Db, Tenant};
-use narvi_config::Config;
-use narvi_http::{App, Host, HttpSettings};
+use axum::Router;
+use narvi::{Builder, Db, ObservedStore, Tenant};
+use narvi_config::{Config, Runtime};
+use narvi_http::{App, Host, HttpSettings, StoreTimes};
 use narvi_ruler::{Ruler, RulerPlaces};
 use tokio::{net::TcpListener, signal::unix, sync::Notify};
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
     cli::ServeArgs,
     failure::{Failure, Outcome},
-    logging,
+    listener, logging, objects,
 };
 
 /// How long threads may take to end after the last request.
@@ -29,37 +31,49 @@ pub(crate) fn run(args: ServeArgs) -> Outcome {
     config.auth_enabled = args.auth;
     config.log_level = args.log_level;
     let listen = args.http_listen.strip_prefix(':').map(|port| format!("0.0.0.0:{port}"));
-    server(&config, &listen.unwrap_or(args.http_listen), args.in_memory)
+    server(config, &listen.unwrap_or(args.http_listen), args.in_memory)
 }
 
 /// Runs a server until it is told to stop.
-pub(crate) fn server(config: &Config, listen: &str, in_memory: bool) -> Outcome {
-    logging::start(&config.log_level);
+pub(crate) fn server(config: Config, listen: &str, in_memory: bool) -> Outcome {
+    logging::start(&config.log_level, &config.log_format);
     for warning in &config.warnings {
         tracing::warn!(detail = warning.as_str(), "configuration");
     }
+    let config = Arc::new(config);
+    // A wrong file of tenants' limits is fatal at the start, and only there.
+    let tenants = Arc::new(Runtime::open(&config)?);
+    let tls = config.http.tls.as_ref().map(listener::tls).transpose()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::of("cannot start threads", error))?;
     // The port first: a second server on it should not touch the data.
-    let listener = runtime.block_on(bind(listen))?;
-    let address = listener.local_addr().map_err(|error| Failure::of("cannot listen", error))?;
-    let db = open(config, in_memory)?;
+    let socket = runtime.block_on(bind(listen))?;
+    let address = socket.local_addr().map_err(|error| Failure::of("cannot listen", error))?;
+    let times = objects::metric_name(&config.object_store).map(StoreTimes::new);
+    let db = open(&config, &tenants, in_memory, times.clone())?;
     let process = Arc::new(Process::default());
-    let settings = http_settings(config, process.clone(), address);
+    let mut settings = http_settings(&config, process.clone(), address);
+    settings.tenants = Some(tenants.clone());
+    settings.config = Some(config.clone());
+    settings.store_times = times;
     let marker = settings.shutdown_marker.clone();
     let app = App::new(db.clone(), settings);
     // A ruler keeps files.
-    let ruler = if in_memory { None } else { Some(ruler(config, &app)?) };
+    let ruler = if in_memory { None } else { Some(ruler(&config, &app)?) };
     if let Some(ruler) = &ruler {
         let _entered = runtime.enter();
         ruler.start();
     }
     app.set_ready(true);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), http = %address, auth = config.auth_enabled, "narvi is ready");
+    let version = env!("CARGO_PKG_VERSION");
+    tracing::info!(version, http = %address, tls = tls.is_some(), auth = config.auth_enabled, "narvi is ready");
+    if let Some(period) = tenants.period() {
+        runtime.spawn(reload(app.clone(), period));
+    }
     let served = runtime.block_on(async {
-        let served = serve(&app, &process, listener, config.shutdown_timeout).await;
+        let served = serve(&app, &process, socket, tls, &config).await;
         if let Some(ruler) = &ruler {
             ruler.stop().await;
         }
@@ -75,6 +89,15 @@ pub(crate) fn server(config: &Config, listen: &str, in_memory: bool) -> Outcome 
     Ok(())
 }
 
+/// Reads the limits of tenants again, for as long as the server runs.
+async fn reload(app: Arc<App>, period: Duration) {
+    loop {
+        tokio::time::sleep(period).await;
+        let app = app.clone();
+        let _ = tokio::task::spawn_blocking(move || app.reload_limits()).await;
+    }
+}
+
 async fn bind(listen: &str) -> Outcome<TcpListener> {
     TcpListener::bind(listen).await.map_err(|error| {
         let advice = match error.kind() {
@@ -86,11 +109,20 @@ async fn bind(listen: &str) -> Outcome<TcpListener> {
     })
 }
 
-fn open(config: &Config, in_memory: bool) -> Outcome<Db> {
+fn open(config: &Config, tenants: &Arc<Runtime>, in_memory: bool, times: Option<StoreTimes>) -> Outcome<Db> {
     let folder: &Path = &config.data_dir;
-    let builder = if in_memory { Builder::in_memory() } else { Db::builder(folder) };
-    let limits = Arc::new(config.limits.clone());
-    let retention = narvi_compactor::retention(&config.compactor, Arc::new(move |_: &Tenant| limits.clone()));
+    let mut builder = if in_memory { Builder::in_memory() } else { Db::builder(folder) };
+    if let Some(store) = objects::open(&config.object_store)? {
+        tracing::info!(store = format!("{store:?}"), "objects are kept in an object store");
+        builder = match times {
+            Some(times) => builder
+                .store(Arc::new(ObservedStore::new(store, move |done| times.count(done.name, done.status, done.time)))),
+            None => builder.store(store),
+        };
+    }
+    let limits = tenants.clone();
+    let of_tenant = Arc::new(move |tenant: &Tenant| limits.limits(tenant.as_str()));
+    let retention = narvi_compactor::retention(&config.compactor, of_tenant);
     let db = builder.settings(config.store.clone()).retention(retention).open()?;
     if in_memory {
         tracing::info!("all data is kept in memory and is gone when the server ends");
@@ -170,31 +202,47 @@ fn http_settings(config: &Config, process: Arc<Process>, address: SocketAddr) ->
     settings.instance_address = endpoints.instance_address.clone().unwrap_or_else(|| address.to_string());
     settings.host = process;
     settings.max_body_bytes = config.max_push_bytes.unwrap_or(settings.max_body_bytes);
+    settings.max_decompressed_bytes = config.max_decompressed_bytes.unwrap_or(settings.max_decompressed_bytes);
+    settings.max_form_bytes = config.max_form_bytes.unwrap_or(settings.max_form_bytes);
+    settings.body_timeout = config.http.read_timeout;
     settings
 }
 
 /// Serves until a signal comes, then lets requests under way end.
-async fn serve(app: &Arc<App>, process: &Process, listener: TcpListener, deadline: Duration) -> Outcome {
+async fn serve(
+    app: &Arc<App>,
+    process: &Process,
+    socket: TcpListener,
+    tls: Option<TlsAcceptor>,
+    config: &Config,
+) -> Outcome {
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let mut until = stopped.clone();
-    let service = app.router().into_make_service_with_connect_info::<SocketAddr>();
-    let server = axum::serve(listener, service).with_graceful_shutdown(async move {
-        let _ = until.wait_for(|stop| *stop).await;
-    });
-    let mut server = tokio::spawn(server.into_future());
+    let router = match config.http.path_prefix.as_str() {
+        "" => app.router(),
+        prefix => Router::new().nest(prefix, app.router()),
+    };
+    let http = config.http.clone();
+    let mut server = tokio::spawn(async move { listener::serve(socket, tls, router, &http, stopped).await });
     tokio::select! {
-        ended = &mut server => return Err(match ended {
-            Ok(Err(error)) => Failure::of("the HTTP server failed", error),
-            _ => Failure("the HTTP server ended unexpectedly".to_owned()),
-        }),
+        _ = &mut server => return Err(Failure("the HTTP server ended unexpectedly".to_owned())),
         signal = signal() => {
             let name = signal?;
             tracing::info!(signal = name, "stopping");
         }
         () = process.end.notified() => tracing::info!("stopping, as a client asked for"),
     }
+    if !config.shutdown_delay.is_zero() {
+        // Who balances the load looks at /ready, and needs time to send requests elsewhere.
+        app.set_ready(false);
+        tracing::info!(seconds = config.shutdown_delay.as_secs_f64(), "not ready any more, and still answering");
+        tokio::select! {
+            () = tokio::time::sleep(config.shutdown_delay) => {}
+            signal = signal() => tracing::info!(signal = signal?, "stopping at once"),
+        }
+    }
     app.stop();
     let _ = stop.send(true);
+    let deadline = config.shutdown_timeout;
     if tokio::time::timeout(deadline, &mut server).await.is_err() {
         tracing::warn!(seconds = deadline.as_secs(), "requests did not end in time and are cut off");
         server.abort();

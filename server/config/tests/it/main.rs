@@ -1,5 +1,8 @@
 //! Files that people run Loki with, read as a whole.
 
+mod deployed;
+mod refused;
+
 use std::{path::Path, time::Duration};
 
 use narvi::Compression;

@@ -31,7 +31,7 @@ impl FromRequestParts<Arc<App>> for Deleting {
         if !app.settings.deletes_enabled {
             return Err(ApiError::bad("Retention is not enabled"));
         }
-        if app.limits.retention.deletion_mode == DeletionMode::Disabled {
+        if app.limits.limits(tenant.as_str()).retention.deletion_mode == DeletionMode::Disabled {
             return Err(ApiError::new(StatusCode::FORBIDDEN, "deletion is not available for this tenant"));
         }
         Ok(Self { tenant, form: Form::new(parts.uri.query().unwrap_or(""), b"") })

@@ -8,7 +8,7 @@ use axum::{
 };
 use narvi::{Matcher, Selector, TimeRange, logql};
 
-use super::{Asked, json, query::check_length};
+use super::{Asked, json, policy, query::check_length};
 use crate::{App, encode, error::ApiError};
 
 /// A selector that does not select everything.
@@ -30,7 +30,8 @@ pub(super) fn matchers(asked: &Asked) -> Result<Vec<Matcher>, ApiError> {
 pub(super) fn bounds(app: &App, asked: &Asked) -> Result<TimeRange, ApiError> {
     let (start, end) = asked.form.ordered_bounds(app.now())?;
     check_length(start, end, &asked.limits)?;
-    Ok(TimeRange::new(start, end))
+    // Past the end if all of it is too old: an empty range has no streams.
+    Ok(TimeRange::new(start.max(policy::oldest(&asked.limits, app.now())), end))
 }
 
 pub(crate) async fn labels(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {

@@ -1,12 +1,14 @@
 //! The handlers: one file per family of paths.
 
 mod cluster;
+mod config;
 mod delete;
 mod detected;
 mod labels;
 mod legacy;
 mod limits;
 mod patterns;
+mod policy;
 mod push;
 mod query;
 mod request_limits;
@@ -21,7 +23,7 @@ use std::sync::Arc;
 use axum::{
     body::Body,
     extract::FromRequest,
-    http::{HeaderMap, Method, header, request::Parts},
+    http::{HeaderMap, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use narvi::Tenant;
@@ -29,6 +31,7 @@ use narvi_config::Limits;
 
 pub(crate) use self::{
     cluster::{analytics, memberlist, ring, services},
+    config::{config, runtime_config},
     delete::{cancel_delete, create_delete, generation_numbers, list_deletes},
     detected::{detected_field_values, detected_fields, detected_labels},
     labels::{label_values, labels, series, stats},
@@ -66,7 +69,7 @@ impl FromRequest<Arc<App>> for Asked {
         // Who asks is looked at before what is asked.
         let mut asked = Self::of_parts(app, &parts)?;
         if parts.method == Method::POST && is_form {
-            let body = read_body(body, app.settings.max_form_bytes).await?;
+            let body = read_body(app, body, app.settings.max_form_bytes).await?;
             asked.form = Form::read(parts.uri.query().unwrap_or(""), &body)?;
         }
         Ok(asked)
@@ -86,13 +89,22 @@ impl Asked {
     }
 }
 
-/// Reads a body of limited size.
-pub(crate) async fn read_body(body: Body, limit_bytes: usize) -> Result<bytes::Bytes, ApiError> {
+/// Reads a body of limited size, which must arrive in time.
+pub(crate) async fn read_body(app: &App, body: Body, limit_bytes: usize) -> Result<bytes::Bytes, ApiError> {
     use http_body_util::{BodyExt, Limited};
-    match Limited::new(body, limit_bytes).collect().await {
+    let limit = app.settings.body_timeout;
+    let read = Limited::new(body, limit_bytes).collect();
+    let read = match limit.is_zero() {
+        true => read.await,
+        false => tokio::time::timeout(limit, read).await.map_err(|_| {
+            let text = format!("the request body did not arrive within {} seconds", limit.as_secs_f64());
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, text)
+        })?,
+    };
+    match read {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(ApiError::new(
-            axum::http::StatusCode::PAYLOAD_TOO_LARGE,
+            StatusCode::PAYLOAD_TOO_LARGE,
             format!("request body too large: more than {limit_bytes} bytes"),
         )),
         Err(error) => Err(ApiError::bad(format!("cannot read the request body: {error}"))),

@@ -8,7 +8,9 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use narvi::{PushStream, Tenant};
+use narvi_config::Limits;
 use narvi_distributor::RawStream;
 
 use super::read_body;
@@ -29,8 +31,12 @@ pub(crate) async fn push_legacy(State(app): State<Arc<App>>, request: Request) -
 
 async fn loki(app: Arc<App>, request: Request, shape: JsonShape) -> Result<StatusCode, ApiError> {
     let (tenant, headers, body) = open(&app, request)?;
-    let body = read_body(body, app.settings.max_body_bytes).await?;
-    run(app, tenant, move |app| {
+    let format = match text(&headers, header::CONTENT_TYPE) {
+        Some(kind) if kind.trim_start().starts_with("application/json") => "json",
+        _ => "protobuf",
+    };
+    let body = receive(&app, &tenant, format, body).await?;
+    run(app, tenant, format, move |app, _| {
         let (kind, encoding) = (text(&headers, header::CONTENT_TYPE), text(&headers, header::CONTENT_ENCODING));
         push::decode(shape, kind, encoding, body, app.settings.max_decompressed_bytes)
     })
@@ -41,10 +47,11 @@ async fn loki(app: Arc<App>, request: Request, shape: JsonShape) -> Result<Statu
 pub(crate) async fn push_otlp(State(app): State<Arc<App>>, request: Request) -> Response {
     let done = async {
         let (tenant, headers, body) = open(&app, request)?;
-        let body = read_body(body, app.settings.max_body_bytes).await?;
-        run(app, tenant, move |app| {
+        let body = receive(&app, &tenant, "otlp", body).await?;
+        run(app, tenant, "otlp", move |app, limits| {
             let (kind, encoding) = (text(&headers, header::CONTENT_TYPE), text(&headers, header::CONTENT_ENCODING));
-            push::otlp::decode(kind, encoding, body, app.settings.max_decompressed_bytes, app.now())
+            let most = app.settings.max_decompressed_bytes;
+            push::otlp::decode(kind, encoding, body, most, Some(&limits.otlp), app.now())
         })
         .await
     };
@@ -62,6 +69,15 @@ pub(crate) async fn push_otlp(State(app): State<Arc<App>>, request: Request) -> 
     }
 }
 
+/// Reads the body as it was sent; counts one that is too large.
+async fn receive(app: &App, tenant: &Tenant, format: &str, body: Body) -> Result<Bytes, ApiError> {
+    let read = read_body(app, body, app.settings.max_body_bytes).await;
+    if read.as_ref().is_err_and(|error| error.status == StatusCode::PAYLOAD_TOO_LARGE) {
+        app.metrics.discarded(tenant.as_str(), format, "request_body_too_large", 0, 0);
+    }
+    read
+}
+
 fn open(app: &App, request: Request) -> Result<(Tenant, HeaderMap, Body), ApiError> {
     let (parts, body) = request.into_parts();
     let tenant = tenant::of_request(&parts.headers, app.settings.auth_enabled)?;
@@ -76,10 +92,20 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
 async fn run(
     app: Arc<App>,
     tenant: Tenant,
-    decode: impl FnOnce(&App) -> Result<Vec<RawStream>, PushError> + Send + 'static,
+    format: &'static str,
+    decode: impl FnOnce(&App, &Limits) -> Result<Vec<RawStream>, PushError> + Send + 'static,
 ) -> Result<StatusCode, ApiError> {
     let of_task = app.clone();
-    let stored = tokio::task::spawn_blocking(move || store(&of_task, &tenant, decode(&of_task)?)).await;
+    let work = move || {
+        let limits = of_task.limits.limits(tenant.as_str());
+        let streams = decode(&of_task, &limits).inspect_err(|error| {
+            if error.status == StatusCode::PAYLOAD_TOO_LARGE.as_u16() {
+                of_task.metrics.discarded(tenant.as_str(), format, "request_body_too_large", 0, 0);
+            }
+        })?;
+        store(&of_task, &tenant, format, &limits, streams)
+    };
+    let stored = tokio::task::spawn_blocking(work).await;
     match stored {
         Ok(done) => done,
         Err(_) => {
@@ -89,9 +115,15 @@ async fn run(
     }
 }
 
-fn store(app: &App, tenant: &Tenant, streams: Vec<RawStream>) -> Result<StatusCode, ApiError> {
-    let prepared = app.distributor.prepare(tenant.as_str(), streams, &app.settings.limits, app.now());
-    app.metrics.pushed(tenant.as_str(), &prepared);
+fn store(
+    app: &App,
+    tenant: &Tenant,
+    format: &str,
+    limits: &Limits,
+    streams: Vec<RawStream>,
+) -> Result<StatusCode, ApiError> {
+    let prepared = app.distributor.prepare(tenant.as_str(), streams, limits, app.now());
+    app.metrics.pushed(tenant.as_str(), format, &prepared);
     if prepared.empty {
         let message = "error at least one valid stream is required for ingestion";
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message));
@@ -105,6 +137,8 @@ fn store(app: &App, tenant: &Tenant, streams: Vec<RawStream>) -> Result<StatusCo
     }
     match prepared.error {
         None => Ok(StatusCode::NO_CONTENT),
-        Some(message) => Err(ApiError::bad(message)),
+        Some(message) => {
+            Err(ApiError::new(StatusCode::from_u16(prepared.status).unwrap_or(StatusCode::BAD_REQUEST), message))
+        }
     }
 }

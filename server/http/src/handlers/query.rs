@@ -7,10 +7,10 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use narvi::logql::{self, Params, Query, ast::Expr};
+use narvi::logql::{self, Answer, Data, Params, Query, ast::Expr};
 use narvi_config::Limits;
 
-use super::{Asked, json};
+use super::{Asked, json, policy};
 use crate::{
     App,
     encode::{self, Timing},
@@ -54,6 +54,15 @@ pub(crate) async fn query_range(State(app): State<Arc<App>>, asked: Asked) -> Re
     logql::check_resolution(start, end, step)?;
     let expr = logql::parse(form.get("query"))?;
     check(&expr, limits)?;
+    policy::check(&expr, form.get("query"), limits)?;
+    let oldest = policy::oldest(limits, app.now());
+    if end < oldest {
+        return Ok(nothing(
+            &asked,
+            if matches!(expr, Expr::Log(_)) { Data::Streams(vec![]) } else { Data::Matrix(vec![]) },
+        ));
+    }
+    let start = start.max(oldest);
     let mut params = Params::range(start, end, step);
     params.direction = direction;
     params.interval_ns = interval;
@@ -79,12 +88,22 @@ pub(crate) async fn query(State(app): State<Arc<App>>, asked: Asked) -> Result<R
     let direction = form.direction()?;
     let expr = logql::parse(form.get("query"))?;
     check(&expr, limits)?;
+    policy::check(&expr, form.get("query"), limits)?;
+    if time < policy::oldest(limits, app.now()) {
+        return Ok(nothing(&asked, Data::Vector(vec![])));
+    }
     let mut params = Params::instant(time);
     params.direction = direction;
     params.limit = Some(limit);
     params.partial_series = wants_partial_series(&asked);
     params.max_series = (limits.max_query_series > 0).then_some(limits.max_query_series);
     run(app.clone(), asked, Query::new(expr, params)).await
+}
+
+/// An answer without data, to a question about times that the tenant may not ask for.
+fn nothing(asked: &Asked, data: Data) -> Response {
+    let timing = Timing { exec_secs: 0.0, queue_secs: 0.0 };
+    json(encode::answer(&Answer::new(data), &flags(asked), categorize(asked), timing))
 }
 
 async fn run(app: Arc<App>, asked: Asked, query: Query) -> Result<Response, ApiError> {
@@ -100,6 +119,7 @@ async fn run(app: Arc<App>, asked: Asked, query: Query) -> Result<Response, ApiE
     let (body, _) = app
         .ask(app.budget(&limits), move |app, budget| {
             let queue_secs = started.elapsed().as_secs_f64();
+            policy::check_bytes(app, &asked, &query)?;
             let answer = logql::evaluate(&query, &app.view(&asked.tenants), &app.db.executor(), budget)?;
             let exec_secs = started.elapsed().as_secs_f64() - queue_secs;
             app.metrics.query(kind, exec_secs);
@@ -154,9 +174,9 @@ pub(super) fn check_length(start: i64, end: i64, limits: &Limits) -> Result<(), 
 }
 
 /// Prints a query the way Loki does.
-pub(crate) async fn format_query(State(_): State<Arc<App>>, request: axum::extract::Request) -> Response {
+pub(crate) async fn format_query(State(app): State<Arc<App>>, request: axum::extract::Request) -> Response {
     let (parts, body) = request.into_parts();
-    let body = super::read_body(body, 1 << 20).await.unwrap_or_default();
+    let body = super::read_body(&app, body, 1 << 20).await.unwrap_or_default();
     let form = crate::params::Form::new(parts.uri.query().unwrap_or(""), &body);
     let (status, body) = match logql::parse(form.get("query")) {
         Ok(expr) => {

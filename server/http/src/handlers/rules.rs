@@ -219,7 +219,7 @@ pub(crate) async fn set_rules(
     // Loki reads a form as a form, and then finds no body.
     let body = match kind.starts_with("application/x-www-form-urlencoded") {
         true => bytes::Bytes::new(),
-        false => read_body(body, app.settings.max_form_bytes).await?,
+        false => read_body(&app, body, app.settings.max_form_bytes).await?,
     };
     on_rules(&app, &parts.headers, move |ruler, tenant| {
         let text = std::str::from_utf8(&body).map_err(|_| RulerError::Undecodable)?;

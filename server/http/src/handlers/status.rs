@@ -30,6 +30,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
         memory_bytes: usage.bytes,
         wal_corruptions: app.db.open_report().damage.len() as u64,
         waiting_queries: app.waiting_queries() as u64,
+        tenants: app.distributor.active_streams(),
     };
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], app.metrics.text(figures, &app.ruler_metrics())).into_response()
@@ -48,7 +49,7 @@ pub(crate) async fn log_level(State(app): State<Arc<App>>) -> Response {
 
 /// Changes the level of the process' own log at once.
 pub(crate) async fn set_log_level(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
-    let form = form(request).await?;
+    let form = form(&app, request).await?;
     let level = form.get("log_level");
     if !matches!(level, "debug" | "info" | "warn" | "error") {
         let text = format!("unrecognized log level {level:?}");
@@ -71,9 +72,9 @@ fn message(status: StatusCode, text: &str, outcome: Option<&str>) -> Response {
 }
 
 /// The parameters of a request that needs no tenant.
-async fn form(request: Request) -> Result<Form, ApiError> {
+async fn form(app: &App, request: Request) -> Result<Form, ApiError> {
     let (parts, body) = request.into_parts();
-    let body = read_body(body, 1 << 20).await?;
+    let body = read_body(app, body, 1 << 20).await?;
     Ok(Form::new(parts.uri.query().unwrap_or(""), &body))
 }
 
@@ -108,7 +109,7 @@ pub(crate) async fn prepare_shutdown(State(app): State<Arc<App>>, method: Method
 
 /// Flushes, refuses pushes from then on, and ends the process; parameters say not to.
 pub(crate) async fn shutdown(State(app): State<Arc<App>>, request: Request) -> Result<StatusCode, ApiError> {
-    let form = form(request).await?;
+    let form = form(&app, request).await?;
     let flag = |name: &str, default: bool| match form.get(name) {
         "" => Ok(default),
         "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(true),

@@ -41,9 +41,9 @@ fn requests() -> Vec<(&'static str, &'static str, bool)> {
     ]
 }
 
-/// Routes that are tested elsewhere: pushes and tails, and what has no tenant or would end the server. Deletes and rules
+/// Routes that are tested elsewhere: pushes and tails, and what has no tenant, is the operator's, or would end the server. Deletes and rules
 /// have tests of their own.
-const ELSEWHERE: [&str; 8] = [
+const ELSEWHERE: [&str; 9] = [
     "/loki/api/v1/push",
     "/api/prom/push",
     "/otlp/v1/logs",
@@ -52,6 +52,7 @@ const ELSEWHERE: [&str; 8] = [
     "/loki/api/v1/format_query",
     "/ingester/shutdown",
     "/ingester/prepare_shutdown",
+    "/runtime_config",
 ];
 
 fn server(several: bool) -> Server {

@@ -2,7 +2,10 @@
 
 mod crash;
 mod files;
+mod life;
+mod objects;
 mod ruler;
+mod s3;
 mod server;
 mod tail;
 

@@ -29,9 +29,9 @@ impl Server {
         let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
         let address = loop {
             let line = log.next().expect("the server listens before it ends").expect("text");
-            assert!(line.starts_with("ts="), "{line}");
-            if let Some((_, after)) = line.split_once(" http=") {
-                break after.split(' ').next().expect("an address").to_owned();
+            assert!(line.starts_with("ts=") || line.starts_with("{\"ts\":\""), "{line}");
+            if let Some((_, after)) = line.split_once(" http=").or_else(|| line.split_once("\"http\":\"")) {
+                break after.split([' ', '"']).next().expect("an address").to_owned();
             }
         };
         // The log is read on, so that the server never waits for us.
@@ -77,18 +77,23 @@ impl Server {
         assert!(self.child.wait().expect("it ends").success());
     }
 
-    /// Asks it to stop, and waits.
-    pub(crate) fn stop(mut self) {
+    /// Asks it to stop.
+    pub(crate) fn terminate(&self) {
         let pid = self.child.id().to_string();
         let sent = std::process::Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(sent.success());
+    }
+
+    /// Asks it to stop, and waits.
+    pub(crate) fn stop(mut self) {
+        self.terminate();
         assert!(self.child.wait().expect("it ends").success());
     }
 }
 
-const PUSH: &str =
+pub(crate) const PUSH: &str =
     r#"{"streams":[{"stream":{"app":"a"},"values":[["1600000000000000001","one"],["1600000000000000002","two"]]}]}"#;
-const JSON: &str = "Content-Type: application/json\r\n";
+pub(crate) const JSON: &str = "Content-Type: application/json\r\n";
 
 #[test]
 fn lines_survive_a_restart() {

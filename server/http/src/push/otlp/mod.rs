@@ -7,36 +7,16 @@ mod value;
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use narvi_config::{OtlpAction, OtlpRules};
 use narvi_distributor::RawStream;
 use narvi_types::{Entry, Metadata, Timestamp};
 use prost::Message;
 
-use self::model::{ExportLogsServiceRequest, KeyValue, LogRecord, Scope};
+use self::model::{ExportLogsServiceRequest, LogRecord, Scope};
 use super::{Encoding, PushError, unpack};
 
-/// Resource attributes that become labels of the stream; Loki's default list.
-const INDEX_ATTRIBUTES: [&str; 18] = [
-    "service.name",
-    "service.namespace",
-    "service.instance.id",
-    "deployment.environment",
-    "deployment.environment.name",
-    "cloud.region",
-    "cloud.availability_zone",
-    "k8s.cluster.name",
-    "k8s.namespace.name",
-    "k8s.pod.name",
-    "k8s.container.name",
-    "container.name",
-    "k8s.replicaset.name",
-    "k8s.deployment.name",
-    "k8s.statefulset.name",
-    "k8s.daemonset.name",
-    "k8s.cronjob.name",
-    "k8s.job.name",
-];
-
-/// Decodes the body of a push. Records without any time get `now`.
+/// Decodes the body of a push. Records without any time get `now`; without rules, Loki's defaults say which attributes are
+/// labels.
 ///
 /// # Errors
 /// The body cannot be decoded or is too large.
@@ -45,6 +25,7 @@ pub fn decode(
     content_encoding: Option<&str>,
     body: Bytes,
     limit_bytes: usize,
+    rules: Option<&OtlpRules>,
     now: Timestamp,
 ) -> Result<Vec<RawStream>, PushError> {
     let kind = content_type.unwrap_or("");
@@ -55,7 +36,8 @@ pub fn decode(
     };
     let body = unpack(Encoding::of_otlp(content_encoding)?, body, limit_bytes)?;
     let request = if json { decode_json(&body)? } else { decode_proto(&body)? };
-    streams(request, now)
+    let defaults = OtlpRules::default();
+    streams(request, rules.unwrap_or(&defaults), now)
 }
 
 pub(crate) fn decode_proto(body: &[u8]) -> Result<ExportLogsServiceRequest, PushError> {
@@ -72,43 +54,74 @@ pub fn status_body(message: &str) -> Vec<u8> {
     model::Status { code: 0, message: message.to_owned() }.encode_to_vec()
 }
 
-fn streams(request: ExportLogsServiceRequest, now: Timestamp) -> Result<Vec<RawStream>, PushError> {
+fn streams(request: ExportLogsServiceRequest, rules: &OtlpRules, now: Timestamp) -> Result<Vec<RawStream>, PushError> {
     // Several resources with the same labels are one stream.
     let mut streams: BTreeMap<Vec<(String, String)>, Vec<Entry>> = BTreeMap::new();
     for resource_logs in request.resource_logs {
         let resource = resource_logs.resource.unwrap_or_default();
         let (mut labels, mut shared) = (Vec::new(), Vec::new());
         for attribute in &resource.attributes {
-            let indexed = INDEX_ATTRIBUTES.contains(&attribute.key.as_str());
-            let target = if indexed { &mut labels } else { &mut shared };
+            let target = match rules.of_resource(&attribute.key) {
+                OtlpAction::IndexLabel => &mut labels,
+                OtlpAction::StructuredMetadata => &mut shared,
+                OtlpAction::Drop => continue,
+            };
             value::flatten(&attribute.key, attribute.value.as_ref(), target);
         }
-        for (name, _) in &mut labels {
-            *name = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "_");
-        }
-        labels.sort();
-        labels.dedup_by(|a, b| a.0 == b.0);
+        tidy(&mut labels);
         for scope_logs in resource_logs.scope_logs {
             let mut pairs = shared.clone();
-            scope_pairs(&scope_logs.scope.unwrap_or_default(), &mut pairs);
+            scope_pairs(&scope_logs.scope.unwrap_or_default(), rules, &mut pairs);
             for record in scope_logs.log_records {
-                let entry = entry(record, pairs.clone(), now)?;
-                streams.entry(labels.clone()).or_default().push(entry);
+                let mut labels = labels.clone();
+                let own = labels.len();
+                let entry = entry(record, rules, &mut labels, pairs.clone(), now)?;
+                if labels.len() > own {
+                    tidy(&mut labels);
+                }
+                streams.entry(labels).or_default().push(entry);
             }
         }
     }
     Ok(streams.into_iter().map(|(labels, entries)| RawStream { labels, entries }).collect())
 }
 
-fn scope_pairs(scope: &Scope, pairs: &mut Vec<(String, String)>) {
-    flatten_all(&scope.attributes, pairs);
+/// Makes names those of labels; of equal ones the first stays.
+fn tidy(labels: &mut Vec<(String, String)>) {
+    for (name, _) in labels.iter_mut() {
+        *name = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "_");
+    }
+    labels.sort();
+    labels.dedup_by(|a, b| a.0 == b.0);
+}
+
+fn scope_pairs(scope: &Scope, rules: &OtlpRules, pairs: &mut Vec<(String, String)>) {
+    for attribute in scope.attributes.iter().filter(|attribute| rules.of_scope(&attribute.key) != OtlpAction::Drop) {
+        value::flatten(&attribute.key, attribute.value.as_ref(), pairs);
+    }
     push_text(pairs, "scope_name", &scope.name);
     push_text(pairs, "scope_version", &scope.version);
     push_number(pairs, "scope_dropped_attributes_count", u64::from(scope.dropped_attributes_count));
 }
 
-fn entry(record: LogRecord, mut pairs: Vec<(String, String)>, now: Timestamp) -> Result<Entry, PushError> {
-    flatten_all(&record.attributes, &mut pairs);
+fn entry(
+    record: LogRecord,
+    rules: &OtlpRules,
+    labels: &mut Vec<(String, String)>,
+    mut pairs: Vec<(String, String)>,
+    now: Timestamp,
+) -> Result<Entry, PushError> {
+    for attribute in &record.attributes {
+        let target = match rules.of_log(&attribute.key) {
+            OtlpAction::IndexLabel => &mut *labels,
+            OtlpAction::StructuredMetadata => &mut pairs,
+            OtlpAction::Drop => continue,
+        };
+        value::flatten(&attribute.key, attribute.value.as_ref(), target);
+    }
+    if rules.severity_text_as_label {
+        push_text(labels, "severity_text", &record.severity_text);
+    }
     // Where the observed time is the entry's own it is not told again.
     if record.time_unix_nano != 0 {
         push_number(&mut pairs, "observed_timestamp", record.observed_time_unix_nano);
@@ -129,12 +142,6 @@ fn entry(record: LogRecord, mut pairs: Vec<(String, String)>, now: Timestamp) ->
     entry.metadata = Metadata::from_pairs(pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())))
         .map_err(|error| PushError::bad(error.to_string()))?;
     Ok(entry)
-}
-
-fn flatten_all(attributes: &[KeyValue], pairs: &mut Vec<(String, String)>) {
-    for attribute in attributes {
-        value::flatten(&attribute.key, attribute.value.as_ref(), pairs);
-    }
 }
 
 fn push_text(pairs: &mut Vec<(String, String)>, name: &str, value: &str) {
