@@ -32,7 +32,7 @@ impl Background {
             let (maintainer, stopped) = (background.maintainer.clone(), background.stopped.clone());
             let run = move || {
                 let mut work = Work {
-                    interval: Duration::from_millis(settings.interval_ms.max(1)),
+                    interval: Duration::from_millis(settings.interval_ms.max(1)).min(sweep_interval),
                     garbage_interval: Duration::from_secs(settings.garbage_interval_secs.max(1)),
                     // Opening the database has just done it.
                     garbage: Instant::now(),

@@ -189,7 +189,7 @@ impl Maintainer {
         };
         let merged = round.run().inspect_err(|_| self.discard(&round))?;
         let (summary, removed) = (CompactionSummary::of(inputs, &merged), merged.removed.clone());
-        match self.commit(inputs, merged) {
+        match self.commit(inputs, merged, doom) {
             Ok(()) => {
                 self.stats.lock().add_removed(&removed);
                 Ok(summary)
@@ -221,13 +221,15 @@ impl Maintainer {
         Ok(None)
     }
 
-    fn commit(&self, inputs: &[Input], merged: Merged) -> Result<()> {
+    fn commit(&self, inputs: &[Input], merged: Merged, doom: &Doom<'_>) -> Result<()> {
         let tables = inputs.iter().map(|input| input.file.key.clone());
         let packs = inputs.iter().flat_map(|input| input.packs.iter().map(|key| (**key).to_owned()));
         let delta = Delta {
             add_packs: merged.output.packs.into_iter().map(Arc::new).collect(),
             add_tables: merged.output.tables.into_iter().map(Arc::new).collect(),
             remove: tables.chain(packs).collect(),
+            // One that was cancelled meanwhile must get its lines back.
+            without: doom.due().clone(),
             at_ms: self.writer.clock().now_ms(),
             ..Delta::default()
         };

@@ -76,6 +76,8 @@ impl CompactionSummary {
 pub struct RetentionSummary {
     /// Index tables of which no row was left, and which were taken out unread, with their packs.
     pub tables_dropped: u64,
+    /// Their packs.
+    pub packs_dropped: u64,
     /// Rows in them.
     pub rows_dropped: u64,
     /// Requests to delete of which no line is left.
@@ -92,6 +94,7 @@ impl RetentionSummary {
 
     fn add(&mut self, other: &Self) {
         self.tables_dropped += other.tables_dropped;
+        self.packs_dropped += other.packs_dropped;
         self.rows_dropped += other.rows_dropped;
         self.requests_processed += other.requests_processed;
         self.rewritten.add(&other.rewritten);

@@ -218,6 +218,7 @@ impl Sweep<'_> {
         let packs = inputs.iter().flat_map(|input| input.packs.iter().map(|key| (**key).to_owned()));
         let delta = Delta {
             remove: inputs.iter().map(|input| input.file.key.clone()).chain(packs).collect(),
+            without: self.doom.due().clone(),
             at_ms: self.maintainer.writer.clock().now_ms(),
             ..Delta::default()
         };
@@ -231,6 +232,7 @@ impl Sweep<'_> {
             Err(error) => return Err(error),
         }
         self.summary.tables_dropped += inputs.len() as u64;
+        self.summary.packs_dropped += inputs.iter().map(|input| input.packs.len() as u64).sum::<u64>();
         self.summary.rows_dropped += inputs.iter().map(|input| input.file.rows).sum::<u64>();
         Ok(())
     }

@@ -54,7 +54,7 @@ impl ManifestStore {
     /// Commits a delta on top of `base`, or on top of what other writers have committed since. Gives the manifest made.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`] when a file to take out is gone, or other writers are always faster; the store fails. After a store's
+    /// [`ErrorKind::Busy`] when a file to take out is gone, a request was cancelled whose lines are left out, or other writers are always faster; the store fails. After a store's
     /// failure the commit may have taken place all the same; the same delta may be committed again and is found then.
     pub(crate) fn commit(&self, base: &Arc<Manifest>, delta: &Delta) -> Result<Arc<Manifest>> {
         let mut base = base.clone();
@@ -63,8 +63,7 @@ impl ManifestStore {
                 return Ok(base);
             }
             let next = base.apply(delta).map_err(|conflict| {
-                let text = format!("cannot commit: file {} was taken out of the store by another commit", conflict.key);
-                Error::new(ErrorKind::Busy, text)
+                Error::new(ErrorKind::Busy, format!("cannot commit: {conflict}")).with_source(conflict)
             })?;
             let bytes = Bytes::from(codec::encode(&next));
             if self.store.put_if_absent(&key_of(next.sequence), &[bytes])? && self.is_followed_properly(&next, delta)? {

@@ -103,16 +103,23 @@ pub(crate) struct Delta {
     pub(crate) cancel: BTreeSet<DeleteId>,
     /// Requests of which no line is left. Their marks are taken out.
     pub(crate) processed: BTreeSet<DeleteId>,
+    /// Requests whose lines the added files leave out, or that made the removed ones superfluous: they must be pending.
+    pub(crate) without: BTreeSet<DeleteId>,
     /// Marks of requests; nothing where the request is not pending any more.
     pub(crate) add_marks: Vec<Arc<MarkFile>>,
     /// When the commit is made, in milliseconds since the epoch.
     pub(crate) at_ms: u64,
 }
 
-/// A file that a commit wanted to take out is not in the manifest: another commit took it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Conflict {
-    pub(crate) key: String,
+/// Another commit came first that this one cannot follow.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Conflict {
+    /// A file to take out is not in the manifest.
+    #[error("file {0} was taken out of the store by another commit")]
+    File(String),
+    /// Lines were left out that are to be answered again.
+    #[error("delete request {0} was cancelled by another commit")]
+    Cancelled(DeleteId),
 }
 
 /// For how long a processed request is still listed.
@@ -142,7 +149,11 @@ impl Manifest {
         take(&mut next.tables);
         next.marks.retain(|file| !missing.remove(&file.key));
         if let Some(key) = missing.pop_first() {
-            return Err(Conflict { key });
+            return Err(Conflict::File(key));
+        }
+        let is_pending = |id: &DeleteId| self.pending_deletes().any(|request| request.id == *id);
+        if let Some(id) = delta.without.iter().find(|id| !is_pending(id)) {
+            return Err(Conflict::Cancelled(*id));
         }
         next.packs.extend(delta.add_packs.iter().cloned());
         next.tables.extend(delta.add_tables.iter().cloned());

@@ -100,7 +100,16 @@ fn requests_come_and_go_with_their_marks() {
     assert_eq!(base.retired.iter().map(|file| file.key.as_str()).collect::<Vec<_>>(), ["marks/9"]);
     let cancel = Delta { cancel: [DeleteId(1)].into(), ..Delta::default() };
     assert!(!base.contains(&cancel));
+    // Files without the lines of a request are of no use once it was cancelled, before or after they were made.
+    let without = |key: &str| Delta { without: [DeleteId(1)].into(), ..added(key) };
+    let base = commit(&base, &without("packs/w"));
+    let late = base.clone();
     let base = commit(&base, &cancel);
+    for base in [&base, &late] {
+        let error = manifests.commit(base, &without("packs/v")).expect_err("cancelled");
+        assert_eq!(error.kind(), ErrorKind::Busy);
+        assert!(error.to_string().contains("delete request 00000001 was cancelled"), "{error}");
+    }
     assert!(base.contains(&cancel) && base.contains(&marks) && !base.contains(&add));
     let processed = Delta { processed: [DeleteId(2)].into(), at_ms: 5, ..Delta::default() };
     assert!(!base.contains(&processed));

@@ -210,7 +210,9 @@ impl<'a> Parts<'a> {
     fn finish(mut self) -> Vec<Box<dyn Part>> {
         let mut cuts = self.block_cuts();
         let mut order: Vec<u32> = (0..self.found.blocks.len() as u32).collect();
-        order.retain(|at| !matches!(cuts.get(at), Some(None)));
+        if !cuts.is_empty() {
+            order.retain(|at| !matches!(cuts.get(at), Some(None)));
+        }
         let place = |at: &u32| {
             let found = &self.found.blocks[*at as usize];
             (&self.found.packs[found.pack as usize], found.block.frame, found.block.first_row)
@@ -230,7 +232,9 @@ impl<'a> Parts<'a> {
         let source = (&self.source.catalog, &self.source.packs);
         for blocks in order.chunk_by(same_frame) {
             let mut part = frame_part(source, self.request.columns, self.found, blocks);
-            for (at, (block, segment)) in blocks.iter().zip(&mut part.segments).enumerate() {
+            // Most queries touch no deleted rows and no repeated ones.
+            let looked = if self.earlier.is_empty() && cuts.is_empty() { 0 } else { blocks.len() };
+            for (at, (block, segment)) in blocks.iter().zip(&mut part.segments).take(looked).enumerate() {
                 if let Some(others) = self.earlier.remove(block) {
                     segment.exact = false;
                     part.earlier.push((at, others));

@@ -7,9 +7,9 @@ use std::{
 };
 
 use narvi::{
-    Builder, CompactionSettings, Db, DeleteId, DeleteStatus, Entry, FlushSettings, Labels, MemoryStore, Metadata,
-    PackOptions, Retention, RetentionPolicy, RetentionSettings, Selector, Settings, Store, StreamRetention, Tenant,
-    TimeRange, Timestamp,
+    Builder, CompactionSettings, Db, DeleteId, DeleteStatus, Entry, FaultStore, FlushSettings, Labels, MemoryStore,
+    Metadata, PackOptions, Retention, RetentionPolicy, RetentionSettings, Selector, Settings, Store, StreamRetention,
+    Tenant, TimeRange, Timestamp,
     logql::{Data, parse_selector},
 };
 use proptest::prelude::*;
@@ -237,6 +237,31 @@ fn lines_stay_hidden_where_they_must_not_be_removed() {
     assert!(rows(&db, &a).is_empty());
     assert!(db.cancel_delete(&a, request.id, true).expect("cancelled"));
     assert_eq!(rows(&db, &a), model);
+}
+
+#[test]
+fn a_request_that_is_cancelled_while_its_lines_are_removed_gets_them_back() {
+    let inner = Arc::new(MemoryStore::new());
+    let fast: Arc<OnceLock<(Db, DeleteId)>> = Arc::default();
+    let cue = fast.clone();
+    let store = FaultStore::new(inner.clone(), move |_, name, key| {
+        if let Some((fast, id)) = cue.get().filter(|_| name == "put" && key.ends_with(".index")) {
+            assert!(fast.cancel_delete(&Tenant::default(), *id, true).expect("cancelled"));
+        }
+        None
+    });
+    let slow = Builder::in_memory().store(Arc::new(store)).settings(settings(0)).open().expect("opened");
+    let (a, mut model) = (Tenant::default(), Rows::new());
+    push(&slow, &a, &labels("x"), vec![entry(3, 0, "good"), entry(3, 1, "bad")], &mut model);
+    slow.flush().expect("flushed");
+    let id = slow.create_delete(&a, r#"{app="x"} |= "bad""#, TimeRange::ALL).expect("made").id;
+    let other = Builder::in_memory().store(inner.clone()).settings(settings(0)).open().expect("opened");
+    assert!(fast.set((other, id)).is_ok(), "once");
+    let summary = slow.apply_retention().expect("given up");
+    assert_eq!((summary.rewritten.conflicts, summary.rewritten.tables_in, summary.requests_processed), (1, 0, 0));
+    assert_eq!(slow.apply_retention().expect("nothing left to do"), narvi::RetentionSummary::default());
+    assert_eq!(rows(&slow, &a), model);
+    assert!(slow.all_delete_requests().is_empty());
 }
 
 #[derive(Clone, Debug)]

@@ -33,6 +33,7 @@ pub struct Metrics {
     running: Gauge,
     compactions: Family<Status, Counter>,
     tables: Family<Action, Counter>,
+    marked: Counter,
     retention: Family<Status, Counter>,
     retention_seconds: Seconds,
     retention_last: Seconds,
@@ -42,7 +43,8 @@ pub struct Metrics {
     processed: Family<OfUser, Counter>,
     pending: Gauge,
     oldest_age: Seconds,
-    deleted_lines: Family<OfUser, Counter>,
+    /// A gauge, since Loki's name has no `_total`.
+    deleted_lines: Family<OfUser, Gauge>,
     attempts: Family<Status, Counter>,
     /// Guards an update: counters are raised by what is missing.
     updating: Mutex<()>,
@@ -75,6 +77,11 @@ impl Metrics {
             "loki_boltdb_shipper_retention_marker_table_processed",
             "Tables that retention has taken out or written anew",
             self.tables.clone(),
+        );
+        registry.register(
+            "loki_boltdb_shipper_retention_marker_count",
+            "Packs that retention and deletes have taken out",
+            self.marked.clone(),
         );
         registry.register("loki_compactor_apply_retention_operation", "Runs of retention", self.retention.clone());
         registry.register(
@@ -131,7 +138,7 @@ impl Metrics {
             raise(&self.processed.get_or_create(&user(tenant)), *requests);
         }
         for (tenant, rows) in &stats.rows_removed {
-            raise(&self.deleted_lines.get_or_create(&user(tenant)), *rows);
+            self.deleted_lines.get_or_create(&user(tenant)).set(i64::try_from(*rows).unwrap_or(i64::MAX));
         }
     }
 
@@ -144,6 +151,7 @@ impl Metrics {
         of(&self.retention, stats.retention_runs, stats.retention_failures);
         of(&self.attempts, stats.retention_runs, stats.retention_failures);
         let retention = &stats.retention;
+        raise(&self.marked, retention.packs_dropped + retention.rewritten.packs_in);
         raise(&self.tables.get_or_create(&Action { action: "deleted" }), retention.tables_dropped);
         raise(&self.tables.get_or_create(&Action { action: "modified" }), retention.rewritten.tables_in);
         if let Some((at_ms, took)) = stats.last_retention {
@@ -210,10 +218,11 @@ mod tests {
         let after = text(&metrics);
         for line in [
             "loki_compactor_delete_requests_processed_total{user=\"fake\"} 1\n",
-            "loki_compactor_deleted_lines_total{user=\"fake\"} 1\n",
+            "loki_compactor_deleted_lines{user=\"fake\"} 1\n",
             "loki_compactor_pending_delete_requests_count 0\n",
             "loki_compactor_apply_retention_operation_total{status=\"success\"} 1\n",
             "loki_boltdb_shipper_retention_marker_table_processed_total{action=\"modified\"} 1\n",
+            "loki_boltdb_shipper_retention_marker_count_total 1\n",
         ] {
             assert!(after.contains(line), "{line} is missing in\n{after}");
         }

@@ -1,6 +1,7 @@
 //! Runs the binary as an operator does.
 
 mod crash;
+mod deletes;
 mod files;
 mod life;
 mod objects;
