@@ -117,8 +117,8 @@ pub use crate::eval::{
 };
 pub use crate::pipeline::{LabelNeeds, Needs, Pipeline, RowOut, Runner, SeriesLabels, ValueNeeds};
 pub use crate::source::{
-    Batch, Columns, Executor, Inline, Lines, MetadataColumn, NeedleGroup, Needles, Part, ScanRequest, Segment, Source,
-    SourceError, StreamShard,
+    AddedLabel, Batch, Columns, Executor, Inline, Lines, MetadataColumn, NeedleGroup, Needles, Part, ScanRequest,
+    Segment, Source, SourceError, StreamShard,
 };
 pub use crate::syntax::{
     JsonPath, JsonSegment, PatternExpr, PatternPart, caret, parse, parse_label_pairs, parse_labels, parse_log,

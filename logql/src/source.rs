@@ -6,7 +6,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use narvi_types::{Direction, Labels, Metadata, Selector, TimeRange};
+use narvi_types::{Direction, Labels, LabelsBuilder, Metadata, Selector, TimeRange};
 
 use crate::{Budget, BudgetError};
 
@@ -109,11 +109,41 @@ pub trait Part: Send + Sync {
     /// The wanted streams in this part, disjoint, by first row. Rows outside all segments are not wanted.
     fn segments(&self) -> &[Segment];
 
+    /// What is added to the labels of its rows when they have gone through the stages of a query; usually nothing.
+    fn added(&self) -> Option<&AddedLabel> {
+        None
+    }
+
     /// Opens the part. Columns are decoded when first asked for.
     ///
     /// # Errors
     /// [`SourceError::Corrupt`] when the part cannot be read; the query goes on without it and says so.
     fn open(&self, budget: &Budget) -> Result<Box<dyn Batch + '_>, SourceError>;
+}
+
+/// A label that a source adds to rows behind all stages, which therefore do not see it; groupings do. So sources of several
+/// tenants tell whose a row is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "complete by nature")]
+pub struct AddedLabel {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+    /// What a label of that name is called instead, if the rows have one.
+    pub former: String,
+}
+
+impl AddedLabel {
+    /// The labels with this one.
+    pub fn to(&self, labels: &Labels) -> Labels {
+        let mut named = LabelsBuilder::from_labels(labels);
+        if let Some(former) = labels.get(&self.name) {
+            named.set(&self.former, former);
+        }
+        named.set(&self.name, &self.value);
+        named.build().unwrap_or_else(|_| labels.clone())
+    }
 }
 
 /// Rows of one stream inside a part, sorted by time.

@@ -162,7 +162,7 @@ impl<'a> Scan<'a> {
                 let series = runner.series(row.series);
                 let own = if self.plan.params.categorize { &series.stream } else { &series.labels };
                 rows.rows.intern(RowLabels {
-                    labels: own.clone(),
+                    labels: part.added().map_or_else(|| own.clone(), |added| added.to(own)),
                     structured: series.structured.clone(),
                     parsed: series.parsed.clone(),
                 })

@@ -10,7 +10,7 @@ use super::{
     partial::{SampleError, Statistics},
     plan::MetricPlan,
 };
-use crate::{Batch, Budget, Charge, Error, LabelNeeds, Part, RowOut, Runner, Segment, SourceError};
+use crate::{AddedLabel, Batch, Budget, Charge, Error, LabelNeeds, Part, RowOut, Runner, Segment, SourceError};
 
 /// Evaluates parts of a metric leaf.
 pub(crate) struct Worker<'a, A> {
@@ -19,8 +19,9 @@ pub(crate) struct Worker<'a, A> {
     range: TimeRange,
     budget: &'a Budget,
     runner: Runner,
-    /// Series of the table by series of the runner.
+    /// Series of the table by series of the runner, of rows that get this label.
     numbers: Vec<Option<u32>>,
+    added: Option<AddedLabel>,
     /// What a part gave, by series of the runner.
     local: Vec<Cells<A>>,
     /// Which of `local` are in use.
@@ -55,6 +56,7 @@ impl<'a, A: Accumulator> Worker<'a, A> {
             budget,
             runner: plan.pipeline.runner(budget)?,
             numbers: Vec::new(),
+            added: None,
             local: Vec::new(),
             touched: Vec::new(),
             sets: Vec::new(),
@@ -75,6 +77,10 @@ impl<'a, A: Accumulator> Worker<'a, A> {
     /// Adds the rows of a part. A corrupt one gives a warning and what was read before the damage.
     pub(crate) fn part(&mut self, part: &dyn Part) -> Result<(), Error> {
         self.budget.check()?;
+        if part.added() != self.added.as_ref() {
+            self.numbers.clear();
+            self.added = part.added().cloned();
+        }
         let mut rest = Vec::new();
         for segment in part.segments() {
             if segment.range.overlaps(&self.range) && !self.by_summary(segment)? {
@@ -293,7 +299,7 @@ impl<'a, A: Accumulator> Worker<'a, A> {
         if let Some(Some(number)) = self.numbers.get(at) {
             return Ok(*number);
         }
-        let labels = group_labels(&self.runner.series(series).labels, &self.plan.keep)?;
+        let labels = self.outcome(&self.runner.series(series).labels)?;
         let number = self.intern(&labels)?;
         if at >= self.numbers.len() {
             self.numbers.resize(at + 1, None);
@@ -305,10 +311,19 @@ impl<'a, A: Accumulator> Worker<'a, A> {
     /// The series that the rows of a segment belong to if nothing changes their labels.
     fn stream_series(&mut self, segment: &Segment) -> Result<u32, Error> {
         let labels = match &self.plan.extract {
-            LabelNeeds::All => group_labels(&segment.labels, &self.plan.keep)?,
-            extract => group_labels(&group_labels(&segment.labels, extract)?, &self.plan.keep)?,
+            LabelNeeds::All => self.outcome(&segment.labels)?,
+            extract => self.outcome(&group_labels(&segment.labels, extract)?)?,
         };
         self.intern(&labels)
+    }
+
+    /// What a series of the table is called, by the labels that rows have after all stages.
+    fn outcome(&self, labels: &Labels) -> Result<Labels, Error> {
+        match &self.added {
+            // The pipeline left out what is not wanted, but not this.
+            Some(added) => group_labels(&group_labels(&added.to(labels), &self.plan.extract)?, &self.plan.keep),
+            None => group_labels(labels, &self.plan.keep),
+        }
     }
 
     fn intern(&mut self, labels: &Labels) -> Result<u32, Error> {

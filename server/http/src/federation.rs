@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use narvi::{
-    Labels, LabelsBuilder, Matcher, Selector, Snapshot, StreamStats, Tenant, TimeRange,
-    logql::{Batch, Budget, Part, ScanRequest, Segment, Source, SourceError},
+    Labels, Matcher, Selector, Snapshot, StreamStats, Tenant, TimeRange,
+    logql::{AddedLabel, Batch, Budget, Part, ScanRequest, Segment, Source, SourceError},
 };
 
 use crate::{App, error::ApiError};
@@ -37,7 +37,7 @@ impl Source for View {
             let mut of_tenant = request.clone();
             of_tenant.selector = Selector::new(selector);
             for part in snapshot.parts(&of_tenant, budget)? {
-                all.push(Box::new(Named::new(part, tenant)));
+                all.push(Box::new(Named { inner: part, added: label(tenant) }));
             }
         }
         match request.direction {
@@ -48,20 +48,10 @@ impl Source for View {
     }
 }
 
-/// A part whose streams bear the name of their tenant.
+/// A part whose rows bear the name of their tenant. As in Loki, stages do not see it.
 struct Named {
     inner: Box<dyn Part>,
-    segments: Vec<Segment>,
-}
-
-impl Named {
-    fn new(inner: Box<dyn Part>, tenant: &Tenant) -> Self {
-        let mut segments = inner.segments().to_vec();
-        for segment in &mut segments {
-            segment.labels = name(&segment.labels, tenant);
-        }
-        Self { inner, segments }
-    }
+    added: AddedLabel,
 }
 
 impl Part for Named {
@@ -70,7 +60,11 @@ impl Part for Named {
     }
 
     fn segments(&self) -> &[Segment] {
-        &self.segments
+        self.inner.segments()
+    }
+
+    fn added(&self) -> Option<&AddedLabel> {
+        Some(&self.added)
     }
 
     fn open(&self, budget: &Budget) -> Result<Box<dyn Batch + '_>, SourceError> {
@@ -93,14 +87,9 @@ fn narrow(matchers: &[Matcher], tenant: &Tenant) -> Option<Vec<Matcher>> {
     Some(narrowed)
 }
 
-/// Labels with the tenant's name added.
-fn name(labels: &Labels, tenant: &Tenant) -> Labels {
-    let mut named = LabelsBuilder::from_labels(labels);
-    if let Some(original) = labels.get(TENANT_LABEL) {
-        named.set(ORIGINAL_LABEL, original);
-    }
-    named.set(TENANT_LABEL, tenant.as_str());
-    named.build().unwrap_or_else(|_| labels.clone())
+/// The label with the tenant's name.
+fn label(tenant: &Tenant) -> AddedLabel {
+    AddedLabel { name: TENANT_LABEL.to_owned(), value: tenant.as_str().to_owned(), former: ORIGINAL_LABEL.to_owned() }
 }
 
 /// Questions about streams, to one tenant or several.
@@ -170,7 +159,8 @@ impl App {
                 continue;
             }
             let found = self.db.series(tenant, &narrowed, range)?;
-            all.extend(found.iter().map(|labels| name(labels, tenant)));
+            let added = label(tenant);
+            all.extend(found.iter().map(|labels| added.to(labels)));
         }
         Ok(all.into_iter().collect())
     }
@@ -202,7 +192,7 @@ impl App {
 mod tests {
     use narvi::{Labels, MatchOp, Matcher, Tenant};
 
-    use super::{name, narrow};
+    use super::{label, narrow};
 
     #[test]
     fn matchers_on_the_tenant_choose_tenants() {
@@ -221,6 +211,6 @@ mod tests {
         let tenant = Tenant::new("a").expect("valid");
         let labels = Labels::from_pairs([("__tenant_id__", "faked"), ("app", "x")]).expect("valid");
         let named = r#"{__tenant_id__="a", app="x", original___tenant_id__="faked"}"#;
-        assert_eq!(name(&labels, &tenant).to_string(), named);
+        assert_eq!(label(&tenant).to(&labels).to_string(), named);
     }
 }

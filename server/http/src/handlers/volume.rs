@@ -113,6 +113,10 @@ fn measure_part(
 ) -> Result<Vec<(Labels, i64, u64)>, SourceError> {
     budget.check()?;
     let mut found = Vec::new();
+    let labels = |segment: &Segment| match part.added() {
+        Some(added) => added.to(&segment.labels),
+        None => segment.labels.clone(),
+    };
     let whole = |segment: &Segment| {
         let range = segment.range;
         let inside = rows.min <= range.min && range.max <= rows.max;
@@ -122,7 +126,7 @@ fn measure_part(
     for segment in summed {
         let rows = u64::from(segment.rows.end.saturating_sub(segment.rows.start));
         let bytes = segment.line_bytes + rows * pair_bytes(segment) + name_bytes(segment);
-        found.push((segment.labels.clone(), buckets.of(segment.range.min), bytes));
+        found.push((labels(segment), buckets.of(segment.range.min), bytes));
     }
     if opened.is_empty() {
         return Ok(found);
@@ -141,7 +145,7 @@ fn measure_part(
         if let Some(first) = bytes.values_mut().next() {
             *first += name_bytes(segment);
         }
-        found.extend(bytes.into_iter().map(|(bucket, bytes)| (segment.labels.clone(), bucket, bytes)));
+        found.extend(bytes.into_iter().map(|(bucket, bytes)| (labels(segment), bucket, bytes)));
     }
     Ok(found)
 }

@@ -146,3 +146,43 @@ fn several_tenants_are_those_that_are_named() {
     let refused = server.ask("POST", "/loki/api/v1/push", head, push.as_bytes());
     assert_eq!((refused.status, refused.text().as_str()), (400, "multiple org IDs present\n"));
 }
+
+#[test]
+fn stages_do_not_see_whose_a_row_is() {
+    let server = Server::start(|settings| {
+        settings.multi_tenant_queries = true;
+        settings.limits.discover_log_levels = false;
+    });
+    for (tenant, lines) in
+        [("a", r#"["1000000000","x n=1"],["2000000000","x n=2"]"#), ("b", r#"["3000000000","x n=1"]"#)]
+    {
+        server.push(tenant, &format!(r#"{{"streams":[{{"stream":{{"app":"x","pod":"p"}},"values":[{lines}]}}]}}"#));
+    }
+    let ask = |query: &str, more: &str| {
+        let path = format!("/loki/api/v1/query{more}query={}", encoded(query));
+        server.get("a|b", &path).json()["data"]["result"].to_string()
+    };
+    for flushed in [false, true] {
+        if flushed {
+            server.get("a", "/flush");
+        }
+        let logs = |query: &str| ask(query, "_range?start=0&end=10&");
+        assert_eq!(logs(r#"{app="x"} | __tenant_id__="a""#), "[]");
+        let row = |tenant: &str, values: &str| {
+            format!(r#"{{"stream":{{"__tenant_id__":"{tenant}","app":"x"}},"values":[{values}]}}"#)
+        };
+        let both =
+            [row("a", r#"["2000000000","x n=2"],["1000000000","x n=1"]"#), row("b", r#"["3000000000","x n=1"]"#)];
+        assert_eq!(logs(r#"{app="x"} | keep app"#), format!("[{}]", both.join(",")));
+        let counts = |query: &str| ask(query, "?time=10&");
+        let one = |metric: &str, value: u32| format!(r#"{{"metric":{metric},"value":[10,"{value}"]}}"#);
+        for stage in ["", " | logfmt", " | __tenant_id__=\"\""] {
+            let count = |by: &str| counts(&format!(r#"sum by ({by}) (count_over_time({{app="x"}}{stage} [10s]))"#));
+            assert_eq!(count("app"), format!("[{}]", one(r#"{"app":"x"}"#, 3)), "{stage}");
+            let (a, b) = (one(r#"{"__tenant_id__":"a"}"#, 2), one(r#"{"__tenant_id__":"b"}"#, 1));
+            assert_eq!(count("__tenant_id__"), format!("[{a},{b}]"), "{stage}");
+        }
+        let (a, b) = (one(r#"{"__tenant_id__":"a","app":"x"}"#, 2), one(r#"{"__tenant_id__":"b","app":"x"}"#, 1));
+        assert_eq!(counts(r#"count_over_time({app="x"} | keep app [10s])"#), format!("[{a},{b}]"));
+    }
+}
