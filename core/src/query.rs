@@ -3,21 +3,22 @@
 use std::{ops::ControlFlow, sync::mpsc, thread, time::Duration};
 
 use narvi_logql::{
-    self as logql, Answer, Budget, BudgetLimits, Executor, Params, Part, Query, Row, ScanRequest, Source, SourceError,
+    self as logql, Answer, Budget, BudgetLimits, Charge, Executor, Params, Part, Query, Row, ScanRequest, Source,
+    SourceError,
 };
 use narvi_types::{Direction, Labels, Matcher, Selector, Tenant, TimeRange, Timestamp};
 
 use crate::{
     Db, Error, ErrorKind, Result,
-    deletes::{Cuts, Pending},
-    manifest::{Manifest, MarkFile},
     read::{LabelScan, StoreCatalog, StreamStats, TenantSource, Threads},
 };
 
 /// One consistent view of the rows of a tenant: a [`Source`] that answers the same however long it is kept, whatever is
 /// pushed, flushed or compacted meanwhile.
 pub struct Snapshot {
-    source: TenantSource,
+    pub(crate) source: TenantSource,
+    /// What rows from other processes cost.
+    pub(crate) _charges: Vec<Charge>,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -29,6 +30,54 @@ impl std::fmt::Debug for Snapshot {
 impl Source for Snapshot {
     fn parts(&self, request: &ScanRequest, budget: &Budget) -> std::result::Result<Vec<Box<dyn Part>>, SourceError> {
         self.source.parts(request, budget)
+    }
+}
+
+impl Snapshot {
+    fn scan(&self, range: TimeRange) -> Result<LabelScan<'_>> {
+        let source = &self.source;
+        let (tenant, catalog, generations) = (&source.tenant, &*source.catalog, &source.generations[..]);
+        Ok(LabelScan { tenant, catalog, generations, range, cuts: source.cuts.as_ref().map_err(Clone::clone)? })
+    }
+
+    /// The names of labels of streams that may have lines in the range: all streams, or those that pass the matchers.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>> {
+        self.scan(range)?.label_names(matchers)
+    }
+
+    /// The values of a label of streams that may have lines in the range: all streams, or those that pass the matchers.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn label_values(&self, name: &str, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>> {
+        self.scan(range)?.label_values(name, matchers)
+    }
+
+    /// The streams that one of the selectors selects and that may have lines in the range, sorted; without a selector all.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn series(&self, selectors: &[Selector], range: TimeRange) -> Result<Vec<Labels>> {
+        self.scan(range)?.series(selectors)
+    }
+
+    /// Counts what the blocks and heads of the selected streams hold that may have lines in the range.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn stream_stats(&self, selector: &Selector, range: TimeRange) -> Result<StreamStats> {
+        self.scan(range)?.stats(selector)
+    }
+
+    /// Bytes of lines of each selected stream that may have lines in the range, counted by whole blocks.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn stream_volumes(&self, selector: &Selector, range: TimeRange) -> Result<Vec<(Labels, u64)>> {
+        Ok(self.scan(range)?.volume(selector)?.into_iter().collect())
     }
 }
 
@@ -67,20 +116,11 @@ impl Db {
                 catalog: std::sync::Arc::new(catalog),
                 generations: state.generations.clone(),
                 packs: self.packs().clone(),
-                cuts: self.cuts(&state.manifest, tenant),
+                cuts: self.book().cuts(&state.manifest, tenant, self.horizon(tenant)),
                 marks: self.marks().clone(),
             },
+            _charges: Vec::new(),
         }
-    }
-
-    /// What hides rows of a tenant, as of a manifest.
-    fn cuts(&self, manifest: &Manifest, tenant: &Tenant) -> Result<Cuts> {
-        let pending = self.book().pending(manifest, tenant)?.into_iter().map(|filter| {
-            let of = |file: &&std::sync::Arc<MarkFile>| file.request == filter.request.id;
-            let files = manifest.marks.iter().filter(of).cloned().collect();
-            Pending { filter, files }
-        });
-        Ok(Cuts { pending: pending.collect(), horizon: self.horizon(tenant) })
     }
 
     /// Runs queries on as many threads as the settings allow.
@@ -113,15 +153,15 @@ impl Db {
         logql::evaluate(query, &self.snapshot(tenant), &self.executor(), budget)
     }
 
-    /// The names of labels of streams that may have lines in the range: all streams, or those that pass the matchers.
+    /// As [`Snapshot::label_names`] of what is there now.
     ///
     /// # Errors
     /// The index cannot be read.
     pub fn label_names(&self, tenant: &Tenant, matchers: &[Matcher], range: TimeRange) -> Result<Vec<String>> {
-        self.scan(tenant, range, |scan| scan.label_names(matchers))
+        self.snapshot(tenant).label_names(matchers, range)
     }
 
-    /// The values of a label of streams that may have lines in the range: all streams, or those that pass the matchers.
+    /// As [`Snapshot::label_values`] of what is there now.
     ///
     /// # Errors
     /// The index cannot be read.
@@ -132,40 +172,31 @@ impl Db {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<Vec<String>> {
-        self.scan(tenant, range, |scan| scan.label_values(name, matchers))
+        self.snapshot(tenant).label_values(name, matchers, range)
     }
 
-    /// The streams that one of the selectors selects and that may have lines in the range, sorted; without a selector all.
+    /// As [`Snapshot::series`] of what is there now.
     ///
     /// # Errors
     /// The index cannot be read.
     pub fn series(&self, tenant: &Tenant, selectors: &[Selector], range: TimeRange) -> Result<Vec<Labels>> {
-        self.scan(tenant, range, |scan| scan.series(selectors))
+        self.snapshot(tenant).series(selectors, range)
     }
 
-    /// Counts what the blocks and heads of the selected streams hold that may have lines in the range.
+    /// As [`Snapshot::stream_stats`] of what is there now.
     ///
     /// # Errors
     /// The index cannot be read.
     pub fn stream_stats(&self, tenant: &Tenant, selector: &Selector, range: TimeRange) -> Result<StreamStats> {
-        self.scan(tenant, range, |scan| scan.stats(selector))
+        self.snapshot(tenant).stream_stats(selector, range)
     }
 
-    /// Bytes of lines of each selected stream that may have lines in the range, counted by whole blocks.
+    /// As [`Snapshot::stream_volumes`] of what is there now.
     ///
     /// # Errors
     /// The index cannot be read.
     pub fn stream_volumes(&self, tenant: &Tenant, selector: &Selector, range: TimeRange) -> Result<Vec<(Labels, u64)>> {
-        self.scan(tenant, range, |scan| Ok(scan.volume(selector)?.into_iter().collect()))
-    }
-
-    fn scan<T>(&self, tenant: &Tenant, range: TimeRange, ask: impl FnOnce(&LabelScan<'_>) -> Result<T>) -> Result<T> {
-        let state = self.state();
-        let catalog = StoreCatalog::new(state.manifest.clone(), self.tables().clone());
-        let budget = Budget::unlimited();
-        let cuts = self.cuts(&state.manifest, tenant)?;
-        let generations = &state.generations;
-        ask(&LabelScan { tenant, catalog: &catalog, generations, range, budget: &budget, cuts: &cuts })
+        self.snapshot(tenant).stream_volumes(selector, range)
     }
 }
 

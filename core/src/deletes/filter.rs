@@ -12,8 +12,12 @@ use narvi_logql::{
 use narvi_types::{Selector, Tenant};
 use parking_lot::Mutex;
 
-use super::{DeleteId, DeleteRequest};
-use crate::{Error, ErrorKind, Result, manifest::Manifest};
+use super::{Cuts, DeleteId, DeleteRequest, Pending};
+use crate::{
+    Error, ErrorKind, Result,
+    manifest::{Manifest, MarkFile},
+    retention::Horizon,
+};
 
 /// A request that can be applied.
 #[derive(Debug)]
@@ -54,6 +58,19 @@ impl Book {
     pub(crate) fn pending(&self, manifest: &Manifest, tenant: &Tenant) -> Result<Vec<Arc<Filter>>> {
         let wanted = manifest.pending_deletes().filter(|request| request.tenant == *tenant);
         wanted.map(|request| self.filter(request, manifest.deletes.len())).collect()
+    }
+
+    /// What hides rows of a tenant, as of a manifest.
+    ///
+    /// # Errors
+    /// As for [`Book::pending`].
+    pub(crate) fn cuts(&self, manifest: &Manifest, tenant: &Tenant, horizon: Option<Horizon>) -> Result<Cuts> {
+        let pending = self.pending(manifest, tenant)?.into_iter().map(|filter| {
+            let of = |file: &&Arc<MarkFile>| file.request == filter.request.id;
+            let files = manifest.marks.iter().filter(of).cloned().collect();
+            Pending { filter, files }
+        });
+        Ok(Cuts { pending: pending.collect(), horizon })
     }
 
     fn filter(&self, request: &Arc<DeleteRequest>, requests: usize) -> Result<Arc<Filter>> {

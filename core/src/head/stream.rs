@@ -88,6 +88,12 @@ impl StreamHead {
         }
     }
 
+    /// Says what it holds without holding it: for a head that lies in another process, of which only this is known.
+    pub(crate) fn count(&self, range: TimeRange, rows: u64, line_bytes: u64) {
+        let mut body = self.body.lock();
+        (body.range, body.rows, body.line_bytes) = (Some(range), rows, line_bytes);
+    }
+
     /// Whether it has rows in a time range, as far as its first and last time tell.
     pub(crate) fn overlaps(&self, range: &TimeRange) -> bool {
         self.range().overlaps(range)

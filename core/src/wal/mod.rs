@@ -12,7 +12,7 @@ mod tests;
 pub use self::inspect::{WalSummary, inspect_wal};
 pub(crate) use self::{
     folder::Wal,
-    record::RecordBuilder,
+    record::{RecordBuilder, decode},
     replay::replay,
     segment::{Poison, Segment},
 };

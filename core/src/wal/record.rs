@@ -111,6 +111,11 @@ impl RecordBuilder {
         &self.buffer
     }
 
+    /// What was built, without its head.
+    pub(crate) fn payload(&self) -> &[u8] {
+        self.buffer.get(RECORD_HEAD_BYTES..).unwrap_or_default()
+    }
+
     pub(super) fn payload_crc(&self) -> u32 {
         crc32fast::hash(&self.buffer[RECORD_HEAD_BYTES..])
     }

@@ -102,6 +102,11 @@ struct Pressure {
 }
 
 impl Writer {
+    /// Who writes.
+    pub(crate) fn id(&self) -> WriterId {
+        self.id
+    }
+
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }

@@ -1,0 +1,169 @@
+//! A store that other processes write, read only.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use narvi_logql::Executor;
+use narvi_types::Tenant;
+use parking_lot::{Mutex, RwLock};
+
+use crate::{
+    Error, ErrorKind, RemoteHeads, Result, Snapshot, Store,
+    deletes::{Book, MarkFiles},
+    exchange,
+    manifest::{Manifest, ManifestStore},
+    read::{Packs, StoreCatalog, Tables, TenantSource, Threads},
+};
+
+/// How a [`Reader`] behaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain settings, made with `..Default::default()`")]
+pub struct ReaderSettings {
+    /// How old its view of the files may be before a snapshot looks for a newer one.
+    pub max_age_ms: u64,
+    /// On how many threads one query runs.
+    pub query_threads: usize,
+}
+
+impl Default for ReaderSettings {
+    fn default() -> Self {
+        let query_threads = std::thread::available_parallelism().map_or(2, usize::from);
+        Self { max_age_ms: 1000, query_threads }
+    }
+}
+
+/// Reads a store that other processes write: its files, and the rows that their writers hold in memory and give out. It
+/// writes nothing and needs no disk. Requests to delete hide lines here too; what retention hides before its files
+/// are written anew is seen by the process that runs it only. Cheap to clone; all functions block.
+#[derive(Clone, Debug)]
+pub struct Reader(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    settings: ReaderSettings,
+    manifests: ManifestStore,
+    /// The newest manifest seen, and when it was looked for.
+    current: RwLock<(Arc<Manifest>, Instant)>,
+    /// Held while the store is asked, so that it is asked once.
+    looking: Mutex<()>,
+    packs: Arc<Packs>,
+    tables: Arc<Tables>,
+    /// Compiled requests to delete, and the rows that they hit.
+    book: Book,
+    marks: Arc<MarkFiles>,
+}
+
+/// How often a manifest is looked for that a writer has seen: a listing may lag behind.
+const LOOKS: u32 = 5;
+
+impl Reader {
+    /// Opens a store.
+    ///
+    /// # Errors
+    /// It cannot be reached, or its newest manifest is damaged.
+    pub fn open(store: Arc<dyn Store>, settings: ReaderSettings) -> Result<Self> {
+        let manifests = ManifestStore::new(store.clone());
+        let current = RwLock::new((manifests.load()?, Instant::now()));
+        let (packs, tables) = (Arc::new(Packs::new(store.clone())), Arc::new(Tables::new(store.clone())));
+        let (book, marks, looking) = (Book::default(), Arc::new(MarkFiles::new(store)), Mutex::default());
+        Ok(Self(Arc::new(Inner { settings, manifests, current, looking, packs, tables, book, marks })))
+    }
+
+    /// The number of the newest manifest seen.
+    pub fn manifest(&self) -> u64 {
+        self.0.current.read().0.sequence
+    }
+
+    /// Looks for a newer manifest and gives its number.
+    ///
+    /// # Errors
+    /// The store cannot be reached, or the manifest is damaged.
+    pub fn refresh(&self) -> Result<u64> {
+        Ok(self.newest(Instant::now())?.sequence)
+    }
+
+    /// Takes a view of a tenant's rows in files, at most as old as the settings allow.
+    ///
+    /// # Errors
+    /// As for [`Reader::refresh`].
+    pub fn snapshot(&self, tenant: &Tenant) -> Result<Snapshot> {
+        self.snapshot_with(tenant, Vec::new())
+    }
+
+    /// Takes a view of a tenant's rows in files and in the memory of the writers that were asked. Each row is there once,
+    /// also if it was flushed since, and if several writers hold it.
+    ///
+    /// # Errors
+    /// As for [`Reader::refresh`]; [`ErrorKind::Unavailable`] when what a writer gave is not complete, or when the manifest
+    /// that it knew does not show in the store.
+    pub fn snapshot_with(&self, tenant: &Tenant, remote: Vec<RemoteHeads>) -> Result<Snapshot> {
+        if remote.iter().any(|heads| !heads.is_complete()) {
+            let text = "a writer's answer ended early: rows in its memory are missing; try again";
+            return Err(Error::new(ErrorKind::Unavailable, text));
+        }
+        let known = remote.iter().map(RemoteHeads::manifest).max().unwrap_or(0);
+        let manifest = self.at_least(known)?;
+        let imported = exchange::import(tenant, remote, &manifest);
+        let cuts = self.0.book.cuts(&manifest, tenant, None);
+        let catalog = StoreCatalog::new(manifest, self.0.tables.clone());
+        let source = TenantSource {
+            tenant: tenant.clone(),
+            catalog: Arc::new(catalog),
+            generations: imported.generations,
+            packs: self.0.packs.clone(),
+            cuts,
+            marks: self.0.marks.clone(),
+        };
+        Ok(Snapshot { source, _charges: imported.charges })
+    }
+
+    /// Runs queries on as many threads as the settings allow.
+    pub fn executor(&self) -> impl Executor + use<> {
+        Threads::new(self.0.settings.query_threads)
+    }
+
+    fn at_least(&self, known: u64) -> Result<Arc<Manifest>> {
+        let mut fresh = Instant::now().checked_sub(Duration::from_millis(self.0.settings.max_age_ms));
+        for look in 0..LOOKS {
+            let manifest = match fresh {
+                Some(since) => self.newest(since)?,
+                // The process is younger than the age allowed.
+                None => self.0.current.read().0.clone(),
+            };
+            if manifest.sequence >= known {
+                return Ok(manifest);
+            }
+            if look > 0 {
+                std::thread::sleep(Duration::from_millis(20 << look));
+            }
+            fresh = Some(Instant::now());
+        }
+        let text = format!("the store does not show manifest {known} yet, which a writer has seen; try again");
+        Err(Error::new(ErrorKind::Unavailable, text))
+    }
+
+    /// The manifest, looked for since that time.
+    fn newest(&self, since: Instant) -> Result<Arc<Manifest>> {
+        let current =
+            || Some(self.0.current.read().clone()).filter(|(_, at)| *at >= since).map(|(manifest, _)| manifest);
+        if let Some(manifest) = current() {
+            return Ok(manifest);
+        }
+        let _looking = self.0.looking.lock();
+        if let Some(manifest) = current() {
+            return Ok(manifest);
+        }
+        let at = Instant::now();
+        let found = self.0.manifests.load()?;
+        let mut state = self.0.current.write();
+        if found.sequence > state.0.sequence {
+            self.0.packs.retain(&found);
+            self.0.tables.retain(&found);
+            state.0 = found;
+        }
+        state.1 = at;
+        Ok(state.0.clone())
+    }
+}
