@@ -40,7 +40,7 @@ impl Logfmt {
             let predicted = tools.keys.predicted(ROOT, previous, rest, b'=');
             let (key_end, node) = match predicted {
                 Some((node, len)) => (at + len, Some(node)),
-                None => (at + key_len(rest), None),
+                None => (plain_end(line, at).0, None),
             };
             let pair = if node.is_some() { value_after(line, key_end) } else { pair_at(line, at, key_end) };
             let value = match pair {
@@ -90,8 +90,10 @@ impl Logfmt {
         let earlier = row.s.entries.len();
         loop {
             at = skip_blank(line, at);
-            let Some(rest) = line.get(at..).filter(|r| !r.is_empty()) else { break };
-            let key_end = at + key_len(rest);
+            if at >= line.len() {
+                break;
+            }
+            let key_end = plain_end(line, at).0;
             let value = match pair_at(line, at, key_end) {
                 Ok(value) => value,
                 Err(fault) if self.strict => {
@@ -185,22 +187,25 @@ fn skip_blank(line: &[u8], mut at: usize) -> usize {
     at
 }
 
-#[inline]
-fn key_len(rest: &[u8]) -> usize {
-    rest.iter().position(|b| *b <= b' ' || *b == b'=' || *b == b'"').unwrap_or(rest.len())
-}
-
 /// Reads the pair whose key lies between the places.
+#[inline]
 fn pair_at(line: &[u8], start: usize, key_end: usize) -> Result<Value, Fault> {
     let key = line.get(start..key_end).unwrap_or(&[]);
-    let resume = word_end(line, key_end);
-    match line.get(key_end) {
-        Some(b'"') => return Err(Fault { at: key_end, resume, what: What::Unexpected(b'"') }),
-        Some(b'=') if key.is_empty() => return Err(Fault { at: key_end, resume, what: What::Unexpected(b'=') }),
-        _ => {}
+    if key.is_empty() || !key.is_ascii() || line.get(key_end) == Some(&b'"') {
+        return rare_pair_at(line, key, key_end);
     }
-    if !key.is_ascii() && needs_replacing(key) {
-        return Err(Fault { at: key_end, resume, what: What::InvalidKey });
+    if line.get(key_end) == Some(&b'=') { value_after(line, key_end) } else { Ok(Value::none(key_end)) }
+}
+
+/// As [`pair_at`], for what is hardly ever in a line: keys that are not ASCII, and keys that are none.
+#[cold]
+fn rare_pair_at(line: &[u8], key: &[u8], key_end: usize) -> Result<Value, Fault> {
+    let fault = |what| Err(Fault { at: key_end, resume: word_end(line, key_end), what });
+    match line.get(key_end) {
+        Some(b'"') => return fault(What::Unexpected(b'"')),
+        Some(b'=') if key.is_empty() => return fault(What::Unexpected(b'=')),
+        _ if needs_replacing(key) => return fault(What::InvalidKey),
+        _ => {}
     }
     if line.get(key_end) == Some(&b'=') { value_after(line, key_end) } else { Ok(Value::none(key_end)) }
 }
@@ -222,7 +227,7 @@ fn value_after(line: &[u8], equals: usize) -> Result<Value, Fault> {
     }
 }
 
-/// Where a value without quotes ends: at the first byte that is not above a space, or is `=` or `"`; and whether a byte
+/// Where a key, or a value without quotes, ends: at the first byte that is not above a space, or is `=` or `"`; and whether a byte
 /// above 0x7f comes before.
 #[inline]
 fn plain_end(line: &[u8], start: usize) -> (usize, bool) {
