@@ -9,7 +9,7 @@ use std::{
 
 /// Which packages of the workspace each package may use. Left out: itself. `types <- chunk, index, logql <- core <- server,
 /// bindings`, and no arrow among chunk, index and logql.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("narvi-types", &[]),
     ("narvi-chunk", &["narvi-types"]),
     ("narvi-index", &["narvi-types"]),
@@ -19,6 +19,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("narvi-compactor", &["narvi", "narvi-config"]),
     ("narvi-distributor", &["narvi-types", "narvi-config"]),
     ("narvi-patterns", &["narvi-types"]),
+    ("narvi-ring", &["narvi-types"]),
     ("narvi-ruler", &["narvi", "narvi-types", "narvi-config"]),
     (
         "narvi-http",
