@@ -122,7 +122,7 @@ impl ReadAt for PackInput {
                         StoreErrorKind::OutOfRange => io::ErrorKind::UnexpectedEof,
                         _ => io::ErrorKind::Other,
                     };
-                    io::Error::new(kind, error.to_string())
+                    io::Error::new(kind, error)
                 })
             }
         }

@@ -180,7 +180,7 @@ fn open_azure(config: &AzureConfig) -> Outcome<Arc<dyn ObjectStore>> {
 mod tests {
     use narvi_config::{Config, Flags, StoreConfig};
 
-    use super::s3_endpoint;
+    use super::{metric_name, open, s3_endpoint};
 
     #[test]
     fn endpoints_name_the_bucket_where_they_can() {
@@ -197,5 +197,40 @@ mod tests {
             let found = s3_endpoint(&s3, "b");
             assert_eq!(found.as_ref().map(|(url, named)| (url.as_str(), *named)), Some(expected), "{fields}");
         }
+    }
+
+    #[test]
+    fn stores_of_all_kinds_are_made_from_a_file() {
+        for (section, kind, text) in [
+            ("common: {storage: {filesystem: {chunks_directory: /c}}}", None, None),
+            (
+                "common: {storage: {s3: {s3: 's3://k:s@h.example:9000/a,b', insecure: true}}}",
+                Some("s3"),
+                Some("SpreadStore"),
+            ),
+            ("common: {storage: {gcs: {bucket_name: logs}}}", Some("gcs"), Some("GoogleCloudStorage(logs)")),
+            (
+                "common: {storage: {azure: {account_name: me, account_key: a2V5, container_name: logs}}}",
+                Some("azure_blob"),
+                Some("MicrosoftAzure { account: me, container: logs }"),
+            ),
+        ] {
+            let config = Config::from_yaml(section, &Flags::default()).expect(section);
+            assert_eq!(metric_name(&config.object_store), kind, "{section}");
+            let store = open(&config.object_store).expect(section).map(|store| format!("{store:?}"));
+            match (store, text) {
+                (None, None) => {}
+                (Some(store), Some(text)) => assert!(store.contains(text), "{store}"),
+                (store, text) => panic!("{store:?} is not {text:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_cannot_be_used_are_told() {
+        let file = "common: {storage: {gcs: {bucket_name: logs, service_account: 'no key'}}}";
+        let config = Config::from_yaml(file, &Flags::default()).expect("it is right");
+        let said = open(&config.object_store).expect_err("it cannot be opened").to_string();
+        assert!(said.starts_with("cannot use the GCS bucket logs: ") && !said.contains("no key"), "{said}");
     }
 }

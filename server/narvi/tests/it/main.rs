@@ -2,6 +2,7 @@
 
 mod crash;
 mod deletes;
+mod deployed;
 mod files;
 mod life;
 mod objects;

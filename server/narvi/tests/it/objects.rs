@@ -123,9 +123,9 @@ fn pushes_go_on_while_the_store_fails() {
     for mode in [Mode::Refuse, Mode::Unavailable] {
         proxy.set(mode);
         if expected > 0 {
-            // What lies in the store cannot be read, and that is told.
+            // What lies in the store cannot be read, and the reason is told.
             let (status, rest) = server.ask("GET", RANGE, "", "");
-            assert!(status.contains(" 500 ") && rest.contains("cannot read "), "{rest}");
+            assert!(status.contains(" 500 ") && rest.contains("cannot read ") && rest.contains("503"), "{rest}");
         }
         push(&server, &PUSH.replace("1600000000", &format!("16000000{expected:02}")));
         expected += 2;
