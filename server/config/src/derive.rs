@@ -28,7 +28,7 @@ const BELOW_PREFIX: &[(&str, &str)] = &[
     ("storage_config.boltdb_shipper.cache_location", "boltdb-shipper-cache"),
 ];
 
-/// The backends of `common.storage`, and where they are copied. Rules are not kept in object stores.
+/// The backends of `common.storage`, and where they are copied. The part of the ruler finds them itself.
 const BACKENDS: &[(&str, &str)] = &[
     ("s3", "storage_config.aws"),
     ("gcs", "storage_config.gcs"),

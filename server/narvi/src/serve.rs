@@ -9,7 +9,7 @@ use std::{
 
 use axum::Router;
 use narvi::{Builder, Db, ObservedStore, Tenant};
-use narvi_config::{Config, Runtime};
+use narvi_config::{Config, RuleStorage, Runtime};
 use narvi_http::{App, Host, HttpSettings, StoreTimes};
 use narvi_ruler::{Ruler, RulerPlaces};
 use tokio::{net::TcpListener, signal::unix, sync::Notify};
@@ -177,7 +177,10 @@ fn marker(folder: &Path) -> PathBuf {
 
 /// Makes the ruler, which asks the server's own queries.
 fn ruler(config: &Config, app: &Arc<App>) -> Outcome<Arc<Ruler>> {
-    let places = RulerPlaces::in_data(&config.data_dir, &config.ruler);
+    let mut places = RulerPlaces::in_data(&config.data_dir, &config.ruler);
+    if let RuleStorage::Objects(store) = &config.ruler.storage {
+        places.objects = objects::open(store)?;
+    }
     let ruler = Ruler::new(&config.ruler, places, app.rule_queries())
         .map_err(|error| Failure::of("the ruler cannot start", error))?;
     app.attach_ruler(ruler.clone(), config.ruler.enable_api);

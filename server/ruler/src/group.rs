@@ -269,7 +269,8 @@ impl GroupRun {
         }
     }
 
-    fn save(&self, at: Nanos) {
+    /// Writes the states of alerts as they are, if there are any. Blocks.
+    pub(crate) fn save(&self, at: Nanos) {
         let mut status = self.status.lock();
         let has_alerts = status.rules.iter().any(|rule| !rule.alerts.0.is_empty());
         if !has_alerts && !status.saved {

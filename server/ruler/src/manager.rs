@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinHandle,
+    time::Instant,
 };
 
 use crate::{
@@ -25,10 +26,10 @@ use crate::{
     times::now,
 };
 
-/// How many groups are evaluated at once.
+/// How many groups are evaluated at once, or as many as there are processors.
 const GROUPS_AT_ONCE: usize = 4;
 
-/// How long queues may take to empty when the ruler stops.
+/// How long evaluations may take to end when they have to, and queues to empty when the ruler stops.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Where a ruler keeps its files.
@@ -106,7 +107,9 @@ impl Ruler {
             evaluate,
             states: StateStore::new(places.state),
             metrics,
-            running: Semaphore::new(GROUPS_AT_ONCE),
+            running: Semaphore::new(
+                std::thread::available_parallelism().map_or(GROUPS_AT_ONCE, |many| many.get().max(GROUPS_AT_ONCE)),
+            ),
             external_labels: config.external_labels.clone().into_iter().collect(),
             external_url: config.external_url.clone(),
             default_interval: config.evaluation_interval,
@@ -161,7 +164,7 @@ impl Ruler {
         *self.poller.lock() = Some(task);
     }
 
-    /// Stops reading and evaluating; evaluations under way end, and what waits to be sent is sent if that is quick.
+    /// Stops reading and evaluating; evaluations under way end and what waits is sent if that is quick.
     pub async fn stop(&self) {
         self.stop.send_replace(true);
         let poller = self.poller.lock().take();
@@ -172,8 +175,9 @@ impl Ruler {
         for running in groups.values() {
             running.stop.send_replace(true);
         }
+        let deadline = Instant::now() + PATIENCE;
         for (_, running) in groups {
-            let _ = running.task.await;
+            end(running, deadline).await;
         }
         self.shared.notifier.stop(PATIENCE).await;
         self.shared.writer.stop(PATIENCE).await;
@@ -203,7 +207,7 @@ impl Ruler {
             gone.into_iter().filter_map(|key| groups.remove_entry(&key)).collect()
         };
         for (_, running) in gone {
-            let run = end(running).await;
+            let run = end(running, Instant::now() + PATIENCE).await;
             let _ = tokio::task::spawn_blocking(move || run.retire()).await;
         }
         for (key, group) in wanted {
@@ -221,7 +225,7 @@ impl Ruler {
             }
         };
         let before = match old {
-            Some(running) => Some(end(running).await),
+            Some(running) => Some(end(running, Instant::now() + PATIENCE).await),
             None => None,
         };
         let (shared, (tenant, namespace, _)) = (self.shared.clone(), key.clone());
@@ -276,9 +280,15 @@ impl Ruler {
     }
 }
 
-/// Stops a group and waits until it has.
-async fn end(running: Running) -> Arc<GroupRun> {
-    running.stop.send_replace(true);
-    let _ = running.task.await;
-    running.run
+/// Stops a group. An evaluation that takes longer is given up, which cancels its query; the next one does its work.
+async fn end(running: Running, deadline: Instant) -> Arc<GroupRun> {
+    let Running { run, stop, mut task } = running;
+    stop.send_replace(true);
+    if tokio::time::timeout_at(deadline, &mut task).await.is_err() {
+        task.abort();
+        let _ = task.await;
+        let of_task = run.clone();
+        let _ = tokio::task::spawn_blocking(move || of_task.save(now())).await;
+    }
+    run
 }

@@ -58,7 +58,15 @@ fn flush(server: &Server) -> (String, String) {
     server.ask("POST", "/flush", "", "")
 }
 
-/// Pushed and flushed, the disk lost, started again: all is there.
+/// A group of rules as the API lists it.
+const RULES: &str = "name: g\nrules:\n    - alert: A\n      expr: sum(rate({app=\"a\"}[5m])) > 10\n";
+
+/// What the API says of the group, and of all.
+fn rules(server: &Server) -> [(String, String); 2] {
+    ["/loki/api/v1/rules/team%20a/g", "/loki/api/v1/rules"].map(|path| server.ask("GET", path, "", ""))
+}
+
+/// Pushed and flushed, the disk lost, started again: all is there, rules too.
 fn survives_the_loss_of_the_disk(port: u16, buckets: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let server = start(folder.path(), port, buckets, KEYS);
@@ -71,10 +79,19 @@ fn survives_the_loss_of_the_disk(port: u16, buckets: &str) {
         metrics.contains("loki_s3_request_duration_seconds_count{operation=\"put\",status_code=\"200\"}"),
         "{metrics}"
     );
+    let (status, rest) = server.ask("POST", "/loki/api/v1/rules/team%20a", "", RULES);
+    assert!(status.contains(" 202 "), "{status} {rest}");
+    let [one, _] = rules(&server);
+    assert!(one.1.ends_with(RULES), "{one:?}");
     server.stop();
     std::fs::remove_dir_all(folder.path().join("disk")).expect("it exists");
     let server = start(folder.path(), port, buckets, KEYS);
     assert_eq!(lines(&server), b"two\none\n");
+    let [one, all] = rules(&server);
+    assert!(one.1.ends_with(RULES) && all.1.contains("team a:\n    - name: g\n"), "{one:?} {all:?}");
+    let (status, rest) = server.ask("DELETE", "/loki/api/v1/rules/team%20a", "", "");
+    assert!(status.contains(" 202 "), "{status} {rest}");
+    assert!(rules(&server).iter().all(|(status, _)| status.contains(" 404 ")));
     push(&server, &PUSH.replace("\"two\"", "\"three\""));
     assert!(flush(&server).0.contains(" 204 "));
     assert_eq!(lines(&server).split(|b| *b == b'\n').count(), 4);

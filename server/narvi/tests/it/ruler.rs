@@ -156,7 +156,8 @@ fn configure(folder: &Path, alertmanager: &Guest, prometheus: &Guest) -> String 
         "auth_enabled: true\nserver: {{http_listen_address: 127.0.0.1, http_listen_port: 0}}\n\
          common: {{path_prefix: '{}'}}\nlimits_config: {{reject_old_samples: false}}\n\
          ruler:\n  poll_interval: 1s\n  resend_delay: 1s\n  external_url: http://grafana.example\n  \
-         external_labels: {{cluster: c1}}\n  alertmanager_url: {}\n  remote_write:\n    enabled: true\n    \
+         external_labels: {{cluster: c1}}\n  alertmanager_url: {}\n  \
+         alert_relabel_configs: [{{source_labels: [severity], regex: p(.*), target_label: kind, replacement: x$1}}]\n  remote_write:\n    enabled: true\n    \
          clients: {{prom: {{url: '{}/api/v1/write'}}}}\n",
         path(folder, "loki"),
         alertmanager.url,
@@ -194,6 +195,7 @@ fn an_alert_goes_its_way_and_samples_arrive() {
     assert_eq!(arrived["labels"]["app"], "api");
     assert_eq!(arrived["labels"]["severity"], "page");
     assert_eq!(arrived["labels"]["cluster"], "c1");
+    assert_eq!(arrived["labels"]["kind"], "xage");
     assert_eq!(arrived["annotations"]["summary"], "api of c1 has 3 errors");
     let link = arrived["generatorURL"].as_str().expect("a link");
     assert!(link.starts_with("http://grafana.example/graph?g0.expr=sum+by+"), "{link}");

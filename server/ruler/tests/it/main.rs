@@ -143,3 +143,39 @@ async fn groups_that_go_are_forgotten_and_changed_ones_go_on() {
         .await;
     ruler.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_without_end_holds_up_neither_changes_nor_the_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let answers = Answers::default();
+    answers.set("vector(1)", Ok(vec![(vec![("app", "api")], 1.0)]));
+    let first = ruler(folder.path(), &config(), &answers);
+    put(
+        &first,
+        "name: g\ninterval: 100ms\nrules:\n- {alert: A, expr: vector(1), for: 1h}\n- {record: r, expr: vector(0)}\n",
+    );
+    let asked = || Arc::strong_count(&answers.endless) > 2;
+    wait_for("the query is asked", || asked().then_some(())).await;
+    let active = |ruler: &Ruler| {
+        let group = ruler.groups(&Tenant::default(), &Filter::default()).into_iter().next()?;
+        let alert = group.rules[0].alerting.as_ref()?.alerts.first()?.clone();
+        Some(alert.active_at.parse::<jiff::Timestamp>().expect("a time"))
+    };
+    put(
+        &first,
+        "name: g\ninterval: 200ms\nrules:\n- {alert: A, expr: vector(1), for: 1h}\n- {record: s, expr: vector(0)}\n",
+    );
+    wait_for("the change is there", || {
+        let group = first.groups(&Tenant::default(), &Filter::default()).into_iter().next()?;
+        (group.rules[1].name == "s" && asked()).then_some(())
+    })
+    .await;
+    first.stop().await;
+    assert_eq!(Arc::strong_count(&answers.endless), 2, "the query was cancelled");
+    // What the evaluation that was given up had found is kept: the alert does not begin anew.
+    let restart = jiff::Timestamp::now();
+    let second = ruler(folder.path(), &config(), &answers);
+    let after = wait_for("it is pending again", || active(&second)).await;
+    assert!(after < restart, "{after} is not before {restart}");
+    second.stop().await;
+}
