@@ -1,7 +1,8 @@
 //! The record of an instance in a ring, and its bytes.
 //!
 //! The bytes: version 1, state, three texts (id, address, zone) as varint length and UTF-8, varints of registered and
-//! heartbeat time in milliseconds, varint count of tokens, the first token and then the distances to the next as varints.
+//! heartbeat time in milliseconds, varint count of tokens, the first token and then the distances to the next ones as
+//! varints.
 
 use std::fmt;
 
@@ -89,7 +90,7 @@ pub enum RecordError {
     Damaged(#[from] WireError),
     /// Written by another version.
     #[error(
-        "record of a ring has version {found}, this process reads version {RECORD_VERSION}: run the same version everywhere"
+        "record of a ring has version {found}, this process reads {RECORD_VERSION}: run the same version everywhere"
     )]
     Version {
         /// The version found.

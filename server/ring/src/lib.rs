@@ -1,9 +1,9 @@
 //! Membership and the token ring of Narvi's roles: who is there, who holds which key, who is elected.
 //!
-//! A [`Membership`] publishes records of instances and watches those of others: [`Gossip`] among processes, [`InMemory`]
-//! in one, [`StaticList`] by configuration. A [`Lifecycler`] takes one instance through its life. A [`Ring`] is an
-//! immutable picture, made of the records of one time, that answers whom to call; [`RingView`] keeps it up to date.
-//! Nothing here speaks HTTP or gRPC: pages and calls are of those who use it.
+//! A [`Membership`] publishes records of instances and watches those of others: [`Gossip`] among processes,
+//! [`InMemory`] in one, [`StaticList`] by configuration. A [`Lifecycler`] takes one instance through its life. A
+//! [`Ring`] is an immutable picture, made of the records of one time, that answers whom to call; [`RingView`] keeps it
+//! up to date. Nothing here speaks HTTP or gRPC: pages and calls are of those who use it.
 //!
 //! ```
 //! use narvi_ring::{Instance, Operation, Ring, RingSettings, State, stream_key};

@@ -1,4 +1,5 @@
-//! The life of one instance in a ring as a machine without time or tasks of its own: PENDING, JOINING, ACTIVE, LEAVING, LEFT.
+//! The life of one instance in a ring, PENDING, JOINING, ACTIVE, LEAVING, LEFT: a machine without time or tasks of
+//! its own.
 
 use std::{path::PathBuf, time::Duration};
 

@@ -131,8 +131,8 @@ pub type Leaving<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
 /// Knows who is there: publishes own records and watches those of all. One serves all roles of a process.
 ///
-/// Records of the same instance are compared by heartbeat: the newest holds, and one that left wins over one of the same
-/// time.
+/// Records of the same instance are compared by heartbeat: the newest holds, and one that left wins over one of the
+/// same time.
 pub trait Membership: Send + Sync {
     /// Publishes the record of an instance of this process, or renews it. The others see it soon.
     ///
@@ -143,8 +143,8 @@ pub trait Membership: Send + Sync {
     /// The records of a ring now, and as they change.
     fn watch(&self, ring: RingName) -> watch::Receiver<Arc<Members>>;
 
-    /// Takes the record of a dead instance out everywhere. One that lives comes back with its next heartbeat. Whether there was such a
-    /// record.
+    /// Takes the record of a dead instance out everywhere. One that lives comes back with its next heartbeat. Whether
+    /// there was such a record.
     ///
     /// # Errors
     /// Members are a fixed list.

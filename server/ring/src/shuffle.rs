@@ -13,7 +13,8 @@ impl Ring {
         self.shard(tenant, size, |_| false)
     }
 
-    /// The same for reads: also those that the tenant had before instances joined in the last `lookback`, which may hold what it wrote.
+    /// The same for reads: also those that the tenant had before instances joined in the last `lookback`, which may
+    /// hold what it wrote.
     pub fn shuffle_shard_to_read(&self, tenant: &str, size: usize, lookback: Duration, now_ms: u64) -> Self {
         let since_ms = now_ms.saturating_sub(millis(lookback));
         self.shard(tenant, size, |instance| instance.registered_ms >= since_ms)

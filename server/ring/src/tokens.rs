@@ -1,5 +1,5 @@
-//! Tokens of an instance: drawn so that shares come out even, kept in a file so that a return takes the same ones, and given up
-//! where another has the better claim.
+//! Tokens of an instance: drawn so that shares come out even, kept in a file so that a return takes the same ones, and
+//! given up where another has the better claim.
 
 use std::{
     fs,
@@ -19,8 +19,8 @@ pub(crate) const RING_LENGTH: u64 = 1 << 32;
 /// Tokens file: larger ones are not ours.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// Tokens of the first instance: one drawn from each of as many equal pieces. Several instances that start at once and do not
-/// see each other get about equal shares.
+/// Tokens of the first instance: one drawn from each of as many equal pieces. Several instances that start at once and
+/// do not see each other get about equal shares.
 pub(crate) fn spread_alone(count: usize, draw: &mut Draw) -> Vec<u32> {
     let count = count.min(MAX_TOKENS) as u64;
     let starts = (0..=count).map(|piece| piece * RING_LENGTH / count.max(1));

@@ -225,7 +225,8 @@ async fn listen(settings: &GossipSettings, now_ms: u64) -> Result<(ChitchatHandl
     let mut tries = if settings.bind_port == 0 { 10 } else { 1 };
     loop {
         tries -= 1;
-        // The library wants to know its port before it opens it; any port is found by opening one, and may be gone by then.
+        // The library wants to know its port before it opens it. Any port is found by opening one, which another
+        // may take before the library does.
         let port = if settings.bind_port == 0 { free_port(bind)? } else { settings.bind_port };
         let listen = SocketAddr::new(bind, port);
         let advertised = SocketAddr::new(

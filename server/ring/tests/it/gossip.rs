@@ -144,6 +144,25 @@ async fn the_forgotten_stay_so_when_no_one_remembers_them() {
 }
 
 #[tokio::test]
+async fn those_to_join_may_come_later_and_have_names() {
+    let free = tokio::net::UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let port = free.local_addr().expect("an address").port();
+    let early = GossipSettings {
+        join_members: vec![format!("dns+localhost:{port}")],
+        join_timeout: Duration::from_millis(50),
+        pull_push_interval: Duration::from_millis(200),
+        ..settings(&[])
+    };
+    let early = Gossip::start(early, Arc::new(SystemClock)).await.expect("it starts alone");
+    early.publish(RING, record("early", State::Active)).expect("it is right");
+    drop(free);
+    let late = GossipSettings { bind_port: port, ..settings(&[]) };
+    let late = Gossip::start(late, Arc::new(SystemClock)).await.expect("it starts");
+    until(&late, "the early one", |members| members.by_id("early").is_some()).await;
+    eventually("two processes", || alive(&early) == 2).await;
+}
+
+#[tokio::test]
 async fn clusters_of_other_labels_are_not_heard() {
     let labelled = |label: &str, join: Vec<String>| GossipSettings {
         cluster_label: label.to_owned(),

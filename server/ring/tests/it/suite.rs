@@ -31,6 +31,7 @@ of_each!(
     instances_come_go_and_return,
     tokens_survive_a_crash_in_their_file,
     the_dead_are_forgotten_by_hand_and_by_age,
+    a_copied_tokens_file_is_sorted_out,
     broken_records_are_refused,
 );
 
@@ -151,6 +152,24 @@ async fn the_dead_are_forgotten_by_hand_and_by_age(mut cluster: impl Cluster) {
     let one = start(forgets, &b).await;
     until(&*a, "that only the living are left", active(&["one"])).await;
     drop(one);
+}
+
+async fn a_copied_tokens_file_is_sorted_out(mut cluster: impl Cluster) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let with_file = |id: &str| LifecycleSettings { tokens_file_path: Some(folder.path().join(id)), ..life(id) };
+    let (a, b) = (cluster.join().await, cluster.join().await);
+    let one = start(with_file("one"), &a).await;
+    until(&*b, "the first", active(&["one"])).await;
+    std::fs::copy(folder.path().join("one"), folder.path().join("two")).expect("it is there");
+    let kept = one.instance().tokens;
+    let two = start(with_file("two"), &b).await;
+    let apart = |members: &narvi_ring::Members| {
+        let tokens = members.iter().flat_map(|it| it.tokens.clone());
+        active(&["one", "two"])(members) && tokens.collect::<std::collections::BTreeSet<_>>().len() == 32
+    };
+    let seen = until(&*a, "tokens of their own", apart).await;
+    assert_eq!(seen.by_id("one").map(|it| it.tokens.clone()), Some(kept), "the smaller id keeps them");
+    drop((one, two));
 }
 
 async fn broken_records_are_refused(mut cluster: impl Cluster) {
