@@ -5,7 +5,8 @@ use std::{cell::RefCell, collections::BTreeSet, path::PathBuf, time::Duration};
 use narvi::{Compression, WalSync};
 
 use crate::{
-    Config, ConfigError, TlsConfig, apply_limits, derive, endpoints, parse_bytes, parse_duration, retention, ruler,
+    Config, ConfigError, TlsConfig, apply_limits, cache, derive, endpoints, parse_bytes, parse_duration, retention,
+    ruler,
     schema::{self, place},
     storage,
     tree::{Node, Value},
@@ -63,6 +64,12 @@ impl<'a> Reader<'a> {
         let node = self.at(path)?;
         self.used.borrow_mut().insert(path.to_owned());
         (node.value != Value::Null).then_some(node)
+    }
+
+    /// What the file has there; all that is in it counts as read.
+    pub(crate) fn whole(&self, path: &str) -> Option<&'a Node> {
+        self.used.borrow_mut().insert(format!("{path}."));
+        self.node(path)
     }
 
     /// The items of a list of sections; all that is in them counts as read.
@@ -189,6 +196,7 @@ pub(crate) fn apply(root: &mut Node, mut config: Config) -> Result<Config, Confi
         reader.optional_text(&format!("limits_config.{key}"))?;
     }
     config.data_dir = data_dir(&reader)?;
+    cache::apply(&reader, &mut config.caches, &mut config.warnings)?;
     warn(&given, &reader, &mut config.warnings);
     Ok(config)
 }

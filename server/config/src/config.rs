@@ -5,7 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use narvi::Settings;
 
 use crate::{
-    CompactorConfig, ConfigError, Endpoints, Flags, Limits, RulerConfig, StoreConfig, apply, page, schema, tree::Node,
+    Caches, CompactorConfig, ConfigError, Endpoints, Flags, Limits, RulerConfig, StoreConfig, apply, page, schema,
+    tree::Node,
 };
 
 /// What `-target` may name, for `-list-targets`.
@@ -70,6 +71,8 @@ pub struct Config {
     pub endpoints: Endpoints,
     /// The ruler.
     pub ruler: RulerConfig,
+    /// Where chunks, results and look-ups are cached.
+    pub caches: Caches,
     /// Largest push body when decompressed, in bytes.
     pub max_decompressed_bytes: Option<usize>,
     /// Largest form body of a query, in bytes.
@@ -208,6 +211,7 @@ impl Default for Config {
             max_push_bytes: None,
             endpoints: Endpoints::default(),
             ruler: RulerConfig::default(),
+            caches: Caches::default(),
             max_decompressed_bytes: None,
             max_form_bytes: None,
             warnings: Vec::new(),

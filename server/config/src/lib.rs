@@ -8,6 +8,7 @@
 
 mod apply;
 mod apply_limits;
+mod cache;
 mod config;
 mod derive;
 mod endpoints;
@@ -28,6 +29,7 @@ mod suggest;
 mod tree;
 mod units;
 
+pub use crate::cache::Caches;
 pub use crate::config::{Config, HttpConfig, PageMode, TARGETS, TlsConfig};
 pub use crate::endpoints::Endpoints;
 pub use crate::envsubst::expand;
