@@ -2,7 +2,7 @@
 
 use narvi_cache::{CacheSettings, MemcachedSettings, RedisSettings, Secret};
 
-use crate::{ConfigError, apply::Reader, schema::place};
+use crate::{ConfigError, apply::Reader, schema::place, tree::Node};
 
 /// The caches of a server.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,6 +19,29 @@ pub struct Caches {
 /// Results of queries are text and numbers: large ones are worth compressing. Chunks and index tables are compressed.
 const COMPRESS_RESULTS_FROM: usize = 4 << 10;
 
+/// Sections that the table of keys does not look into, since Loki's versions differ in them, and their keys that are read
+/// or ask for what is done anyway.
+const OPEN: [(&str, &[&str]); 3] = [
+    ("background", &["writeback_goroutines", "writeback_buffer", "writeback_size_limit"]),
+    ("memcached", &["expiration", "batch_size", "parallelism"]),
+    (
+        "memcached_client",
+        &[
+            "host",
+            "service",
+            "addresses",
+            "timeout",
+            "max_idle_conns",
+            "max_item_size",
+            "update_interval",
+            "consistent_hash",
+            "circuit_breaker_consecutive_failures",
+            "circuit_breaker_timeout",
+            "circuit_breaker_interval",
+        ],
+    ),
+];
+
 /// Reads the blocks of a file. Chunks and results are cached in memory unless it names another place, as in Loki.
 pub(crate) fn apply(reader: &Reader<'_>, caches: &mut Caches, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
     let blocks = [
@@ -28,6 +51,7 @@ pub(crate) fn apply(reader: &Reader<'_>, caches: &mut Caches, warnings: &mut Vec
     ];
     for (path, in_memory, cache) in blocks {
         block(reader, path, cache)?;
+        open_sections(reader, path, warnings);
         cache.embedded.enabled |= in_memory && cache.memcached.is_none() && cache.redis.is_none();
         if let Some(given) = reader.at(path) {
             warnings
@@ -59,10 +83,6 @@ fn block(reader: &Reader<'_>, path: &str, cache: &mut CacheSettings) -> Result<(
     reader.duration(&key("default_validity"), &mut validity)?;
     reader.text(&key("prefix"), &mut cache.prefix)?;
     embedded(reader, path, cache)?;
-    // What the table of keys does not look into is read as a whole.
-    for section in ["background", "memcached", "memcached_client"] {
-        reader.node(&key(section));
-    }
     let background = &mut cache.background;
     reader.count(&key("background.writeback_goroutines"), &mut background.workers)?;
     reader.count(&key("background.writeback_buffer"), &mut background.max_entries)?;
@@ -85,6 +105,16 @@ fn block(reader: &Reader<'_>, path: &str, cache: &mut CacheSettings) -> Result<(
     cache.memcached = (!memcached.host.is_empty() || !memcached.addresses.is_empty()).then_some(memcached);
     cache.redis = (!redis.endpoint.is_empty()).then_some(redis);
     Ok(())
+}
+
+/// Tells of keys that nothing reads.
+fn open_sections(reader: &Reader<'_>, path: &str, warnings: &mut Vec<String>) {
+    for (section, known) in OPEN {
+        let entries = reader.node(&format!("{path}.{section}")).map(Node::entries).unwrap_or_default();
+        for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+            warnings.push(format!("{}{path}.{section}.{} has no effect on Narvi", place(entry.line), entry.key));
+        }
+    }
 }
 
 /// The cache in memory; its earlier name is `fifocache`.

@@ -69,6 +69,24 @@ fn memcached_and_redis_with_their_keys() {
 }
 
 #[test]
+fn keys_that_are_not_read_are_told_of() {
+    let text = "chunk_store_config: {chunk_cache_config: {memcached_client: {hots: a, consistent_hash: true}}}";
+    let warnings = read(text).warnings;
+    let no_effect: Vec<_> = warnings.iter().filter(|warning| warning.contains("no effect")).collect();
+    let expected = "line 1: chunk_store_config.chunk_cache_config.memcached_client.hots has no effect on Narvi";
+    assert_eq!(no_effect, [expected]);
+}
+
+#[test]
+fn flags_set_the_same_keys() {
+    let flag = "-store.chunks-cache.memcached.addresses=a:1,b:2 -frontend.results-cache.redis.endpoint=c:3";
+    let args: Vec<String> = flag.split(' ').map(str::to_owned).collect();
+    let config = Config::from_yaml("", &Flags::parse(&args).expect("they are right")).expect("it is right");
+    assert_eq!(config.caches.chunks.memcached.expect("it is set").addresses, ["a:1", "b:2"]);
+    assert_eq!(config.caches.results.redis.expect("it is set").endpoint, "c:3");
+}
+
+#[test]
 fn a_cache_against_writing_twice_is_told_of_once() {
     let config = read(
         "chunk_store_config:\n  write_dedupe_cache_config:\n    redis:\n      endpoint: redis:6379\n      expiration: 1h\n",

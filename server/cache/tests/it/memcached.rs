@@ -45,6 +45,8 @@ fn values_come_back_to_those_of_the_same_version_and_name() {
     assert_eq!(made(&settings).found(&entries), entries.len(), "another process");
     let newer = CacheSettings { version: "next".to_owned(), ..settings.clone() };
     assert_eq!(made(&newer).found(&entries), 0);
+    let by_name = with_memcached(&[format!("dns+127.0.0.1:{}", server.port)]);
+    assert_eq!(made(&by_name).found(&entries), entries.len(), "found by its name");
     assert_eq!(made(&CacheSettings { prefix: "x".to_owned(), ..settings }).found(&entries), 0);
 }
 
