@@ -123,7 +123,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "common: {storage: {s3: {endpoint: h}}}",
-        "invalid config: storage_config.aws.bucketnames: the object store is used and needs the name of a bucket here",
+        "invalid config: common.storage.s3.bucketnames: the object store is used and needs the name of a bucket here",
     ),
     (
         "common: {storage: {s3: {s3: 'http://h/b'}}}",
