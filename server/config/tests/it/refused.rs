@@ -127,11 +127,11 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "common: {storage: {s3: {s3: 'http://h/b'}}}",
-        "invalid config: storage_config.aws.s3: must begin with s3://, as in s3://KEY:SECRET@HOST/BUCKET",
+        "invalid config: common.storage.s3.s3: must begin with s3://, as in s3://KEY:SECRET@HOST/BUCKET",
     ),
     (
         "common: {storage: {s3: {bucketnames: b, sse: {type: AES}}}}",
-        "invalid config: storage_config.aws.sse.type: unsupported encryption \"AES\"; use SSE-S3 or SSE-KMS",
+        "invalid config: line 1: common.storage.s3.sse.type: unsupported encryption \"AES\"; use SSE-S3 or SSE-KMS",
     ),
     (
         "schema_config: {configs: [{from: 2024-01-01, object_store: swift}]}",
