@@ -60,3 +60,59 @@ fn a_file_of_one_process_serves() {
     assert!(status.contains(" 200 ") && rest.contains("\"two\""), "{status} {rest}");
     server.stop();
 }
+
+/// Buckets that the files name.
+const BUCKETS: [&str; 4] = ["chunks", "ruler", "loki-data", "rules"];
+
+/// A configuration as one machine has it: host names, places of data and placeholders are its own, all else is as it was.
+fn at_home(text: &str, folder: &Path, port: u16) -> String {
+    let s3 = format!("127.0.0.1:{port}");
+    let mut text = text
+        .replace("<S3_ACCESS_KEY>", "key")
+        .replace("<S3_SECRET_KEY>", "secret")
+        .replace("<S3_URL>", &s3)
+        .replace("<S3_BUCKET>", "chunks")
+        .replace("<S3_RULES_BUCKET>", "rules")
+        .replace("<alertmanager>", "127.0.0.1:1");
+    for place in ["/var/loki-distributed-runtime", "/var/loki", "/tmp/loki", "/etc/loki"] {
+        text = text.replace(&format!(" {place}"), &format!(" {}{place}", folder.display()));
+    }
+    let host = |line: &str| match line.split_once("endpoint: ") {
+        Some((key, host)) if host.ends_with(":9000") => format!("{key}endpoint: {s3}\n"),
+        _ => format!("{}\n", line.replace(" /loki/", &format!(" {}/loki/", folder.display()))),
+    };
+    text.lines().map(host).collect()
+}
+
+#[test]
+fn files_of_many_processes_serve_as_one() {
+    let Some(theirs) = std::env::var_os("NARVI_DEPLOYMENTS") else { return };
+    let Some(s3) = crate::s3::moto(&BUCKETS) else { return };
+    for file in verified(Path::new(&theirs)) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let runtime = folder.path().join("var/loki-distributed-runtime");
+        std::fs::create_dir_all(&runtime).expect("it can be made");
+        std::fs::write(runtime.join("runtime.yaml"), "{}\n").expect("it can be written");
+        std::fs::create_dir_all(folder.path().join("etc/loki/rules")).expect("it can be made");
+        let text = std::fs::read_to_string(&file).expect("text");
+        let config = path(folder.path(), "loki.yaml");
+        std::fs::write(&config, at_home(&text, folder.path(), s3.port)).expect("it can be written");
+        let data = format!("-common.path-prefix={}", path(folder.path(), "data"));
+        let flags = ["-server.http-listen-port=0", "-server.http-listen-address=127.0.0.1", "-target=all", &data];
+        let mut args = vec![format!("-config.file={config}")];
+        args.extend(flags.map(str::to_owned));
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let server = Server::start(&args);
+        let now = std::time::UNIX_EPOCH.elapsed().expect("a clock").as_nanos();
+        let push = format!(r#"{{"streams":[{{"stream":{{"app":"a"}},"values":[["{now}","one"]]}}]}}"#);
+        let headers = format!("{JSON}X-Scope-OrgID: t\r\n");
+        let (status, rest) = server.ask("POST", "/loki/api/v1/push", &headers, &push);
+        assert!(status.contains(" 204 "), "{}: {status} {rest}", file.display());
+        let (status, rest) = server.ask("POST", "/flush", "", "");
+        assert!(status.contains(" 204 "), "{}: {status} {rest}", file.display());
+        let query = "/loki/api/v1/query_range?query=%7Bapp%3D%22a%22%7D";
+        let (status, rest) = server.ask("GET", query, "X-Scope-OrgID: t\r\n", "");
+        assert!(status.contains(" 200 ") && rest.contains("\"one\""), "{}: {status} {rest}", file.display());
+        server.stop();
+    }
+}
