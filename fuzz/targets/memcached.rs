@@ -4,7 +4,7 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use narvi_cache::{Reply, ReplyError, parse_reply, parse_srv};
+use narvi_cache::{Reply, ReplyError, parse_reply};
 
 const LONGEST: usize = 512;
 
@@ -33,5 +33,5 @@ fuzz_target!(|data: &[u8]| {
     let (pieces, failed_in_pieces) = replies(data, 7);
     assert_eq!(whole, pieces);
     assert_eq!(failed.is_some(), failed_in_pieces.is_some());
-    let _ = parse_srv(data);
+    let _ = narvi_dns::parse_srv(data);
 });

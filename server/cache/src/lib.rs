@@ -43,7 +43,7 @@ pub use crate::build::{CacheError, build};
 pub use crate::cache::{BoxFuture, Cache, block_on};
 pub use crate::counted::{Counted, Stats};
 pub use crate::flight::Flights;
-pub use crate::memcached::{Reply, ReplyError, parse_reply, parse_srv};
+pub use crate::memcached::{Reply, ReplyError, parse_reply};
 pub use crate::metrics::Metrics;
 pub use crate::settings::{
     BackgroundSettings, BreakerSettings, CacheSettings, EmbeddedSettings, MemcachedSettings, RedisSettings, Secret,

@@ -9,18 +9,19 @@ use std::{
 
 /// Which packages of the workspace each package may use. Left out: itself. `types <- chunk, index, logql <- core <- server,
 /// bindings`, and no arrow among chunk, index and logql.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("narvi-types", &[]),
     ("narvi-chunk", &["narvi-types"]),
     ("narvi-index", &["narvi-types"]),
     ("narvi-logql", &["narvi-types"]),
     ("narvi", &["narvi-types", "narvi-chunk", "narvi-index", "narvi-logql"]),
-    ("narvi-cache", &[]),
+    ("narvi-cache", &["narvi-dns"]),
     ("narvi-config", &["narvi", "narvi-cache", "narvi-types"]),
     ("narvi-compactor", &["narvi", "narvi-config"]),
     ("narvi-distributor", &["narvi-types", "narvi-config"]),
     ("narvi-patterns", &["narvi-types"]),
-    ("narvi-ring", &["narvi-types"]),
+    ("narvi-dns", &[]),
+    ("narvi-ring", &["narvi-dns", "narvi-types"]),
     ("narvi-ruler", &["narvi", "narvi-types", "narvi-config"]),
     (
         "narvi-http",

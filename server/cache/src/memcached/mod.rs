@@ -3,7 +3,6 @@
 mod names;
 mod protocol;
 mod server;
-mod srv;
 
 use std::{
     collections::HashMap,
@@ -13,17 +12,14 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream};
+use narvi_dns::Resolver;
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, watch};
 
+pub use self::protocol::{Reply, ReplyError, parse_reply};
 use self::{
     names::Place,
     server::{Limits, Server},
-    srv::Resolver,
-};
-pub use self::{
-    protocol::{Reply, ReplyError, parse_reply},
-    srv::parse_srv,
 };
 use crate::{
     BoxFuture, BreakerSettings, MemcachedSettings, Metrics,

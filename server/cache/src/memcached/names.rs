@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeSet, io, time::Duration};
 
+use narvi_dns::Resolver;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
-use super::srv::Resolver;
 use crate::MemcachedSettings;
 
 /// How long one name may take to look up.

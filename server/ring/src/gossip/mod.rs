@@ -7,7 +7,6 @@
 mod keys;
 mod node;
 mod seeds;
-mod srv;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket},

@@ -9,7 +9,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{DEFAULT_PORT, srv};
+use super::DEFAULT_PORT;
 use crate::membership::MembershipError;
 
 /// Addresses that are contacted in one round.
@@ -45,7 +45,11 @@ impl Seed {
             if let Some(name) = trimmed.strip_prefix(prefix) {
                 // A port means nothing for SRV records, which have their own.
                 let name = name.split(':').next().unwrap_or(name);
-                return if srv::is_name(name) { Ok(Self::Service(name.to_owned())) } else { Err(bad("not a name")) };
+                return if narvi_dns::is_name(name) {
+                    Ok(Self::Service(name.to_owned()))
+                } else {
+                    Err(bad("not a name"))
+                };
             }
         }
         let host = trimmed.strip_prefix("dns+").unwrap_or(trimmed);
@@ -59,17 +63,17 @@ impl Seed {
             Some((host, port)) => (host, port.parse().ok().filter(|port| *port > 0).ok_or_else(|| bad("not a port"))?),
             None => (host, DEFAULT_PORT),
         };
-        if srv::is_name(host) { Ok(Self::Host { host: host.to_owned(), port }) } else { Err(bad("not a host")) }
+        if narvi_dns::is_name(host) { Ok(Self::Host { host: host.to_owned(), port }) } else { Err(bad("not a host")) }
     }
 
     /// The addresses that it stands for now.
     async fn resolve(&self) -> Vec<SocketAddr> {
         let hosts = match self {
             Self::Host { host, port } => vec![(host.clone(), *port)],
-            Self::Service(name) => match srv::lookup(name).await {
+            Self::Service(name) => match narvi_dns::Resolver::of_machine().services(name).await {
                 Ok(hosts) => hosts,
                 Err(error) => {
-                    tracing::warn!(name, error, "cannot look up the SRV records of those to join");
+                    tracing::warn!(name, %error, "cannot look up the SRV records of those to join");
                     return Vec::new();
                 }
             },

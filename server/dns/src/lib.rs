@@ -1,5 +1,6 @@
 //! Looks up SRV records, which the operating system has no call for: questions to the name servers of
-//! `/etc/resolv.conf`, over UDP and, where the answer does not fit, over TCP.
+//! `/etc/resolv.conf`, over UDP and, where the answer does not fit, over TCP. Addresses of hosts are the system's matter.
+#![forbid(unsafe_code)]
 
 use std::{
     io,
@@ -25,7 +26,7 @@ const MAX_RECORDS: usize = 1_024;
 
 /// The machine's name servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Resolver {
+pub struct Resolver {
     servers: Vec<SocketAddr>,
     search: Vec<String>,
     ndots: usize,
@@ -41,7 +42,8 @@ enum Answer {
 
 impl Resolver {
     /// Those of the machine; the local one if it names none.
-    pub(super) fn of_machine() -> Self {
+    #[must_use]
+    pub fn of_machine() -> Self {
         Self::parse(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default())
     }
 
@@ -68,8 +70,11 @@ impl Resolver {
         resolver
     }
 
-    /// Targets and ports of a name's SRV records.
-    pub(super) async fn services(&self, name: &str) -> io::Result<Vec<(String, u16)>> {
+    /// Targets and ports of a name's SRV records. Domains of the machine are searched as for hosts.
+    ///
+    /// # Errors
+    /// There are none; the name is not one; no name server answers in time, or the last one's answer is damaged.
+    pub async fn services(&self, name: &str) -> io::Result<Vec<(String, u16)>> {
         for candidate in self.candidates(name) {
             match self.ask(&candidate).await? {
                 Answer::Records(records) if !records.is_empty() => return Ok(records),
@@ -112,6 +117,18 @@ impl Resolver {
         }
         Err(io::Error::new(last.kind(), format!("cannot look up {name}: {last}")))
     }
+}
+
+/// Whether a text can be the name of a host or a service.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let good = |label: &str| (1..=63).contains(&label.len()) && label.bytes().all(is_name_byte);
+    name.len() <= 253 && name.split('.').all(good)
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_".contains(&byte)
 }
 
 fn invalid(message: &str) -> io::Error {
@@ -175,6 +192,7 @@ fn answer(received: &[u8], question: &[u8]) -> io::Result<Answer> {
 }
 
 /// Targets and ports of the SRV records in an answer of a name server. Nothing if it is damaged.
+#[must_use]
 pub fn parse_srv(message: &[u8]) -> Option<Vec<(String, u16)>> {
     let (questions, answers) = (u16_at(message, 4)?, u16_at(message, 6)?);
     let mut at = HEADER;
@@ -223,7 +241,7 @@ fn name(message: &[u8], mut at: usize) -> Option<String> {
             64.. => return None,
             _ => {
                 let label = message.get(at + 1..at + 1 + usize::from(length))?;
-                if !label.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte)) || name.len() > 255 {
+                if !label.iter().copied().all(is_name_byte) || name.len() > 255 {
                     return None;
                 }
                 if !name.is_empty() {
@@ -238,5 +256,4 @@ fn name(message: &[u8], mut at: usize) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "srv_tests.rs"]
 mod tests;

@@ -8,7 +8,7 @@ use tokio::{
     net::{TcpListener, UdpSocket},
 };
 
-use super::{HEADER, Resolver, parse_srv, question};
+use super::{HEADER, Resolver, is_name, parse_srv, question};
 
 /// The answer to a question: records whose targets end with the name that was asked for, by reference.
 fn answer(question: &[u8], hosts: &[(&str, u16)]) -> Vec<u8> {
@@ -95,4 +95,11 @@ proptest! {
         }
         let _ = parse_srv(&message);
     }
+}
+
+#[test]
+fn names_have_limits() {
+    assert!(is_name("a") && is_name("_x._tcp.a-b.c."));
+    let long = "a".repeat(64);
+    assert!(!is_name("") && !is_name(".") && !is_name("a..b") && !is_name("a b") && !is_name(&long));
 }
