@@ -1,22 +1,47 @@
 //! Following a log query: lines as they are pushed, through the stages of the query.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Weak},
+    time::{Duration, Instant},
+};
 
-use narvi_logql::{self as logql, Budget, Data, Inline, Params, Query, Row, ast::Expr, memory::MemorySource};
+use narvi_logql::{self as logql, Budget, Data, Inline, Params, Query, Row, Source, ast::Expr, memory::MemorySource};
 use narvi_types::{Direction, Tenant};
+use parking_lot::Mutex;
 
-use crate::{Db, Dropped, Error, ErrorKind, Result, Subscription};
+use crate::{
+    Db, Dropped, Error, ErrorKind, Result, Subscription, TailBatch,
+    db::Inner,
+    deletes::{Cuts, MarkFiles},
+    head::Generation,
+    read::{Packs, StoreCatalog, Tables, TenantSource},
+};
 
 /// The lines that a query selects, as they are pushed. Dropping it ends that. May be used from several threads.
 #[derive(Debug)]
 pub struct Tail {
     subscription: Subscription,
     query: Query,
+    deletes: Deletes,
+}
+
+/// The requests to delete that hide lines of a tenant.
+#[derive(Debug)]
+struct Deletes {
+    tenant: Tenant,
+    /// Not held, so that a tail does not keep the database open.
+    db: Weak<Inner>,
+    /// What was known of them when the database was last there.
+    known: Mutex<Cuts>,
+    packs: Arc<Packs>,
+    tables: Arc<Tables>,
+    marks: Arc<MarkFiles>,
 }
 
 impl Db {
     /// Follows a log query: gives what is pushed from now on and passes its stages. Lines wait in a bounded queue; those that
-    /// do not fit are dropped and listed by [`Tail::take_dropped`], never silently.
+    /// do not fit are dropped and listed by [`Tail::take_dropped`], never silently. Lines that a request to delete hides are
+    /// not given.
     ///
     /// # Errors
     /// [`ErrorKind::Query`]: the query is wrong, or a metric query.
@@ -40,7 +65,15 @@ impl Db {
         params.categorize = categorize;
         let query = Query::new(expr, params);
         query.plan()?;
-        Ok(Tail { subscription: self.subscribe(tenant, selector), query })
+        let deletes = Deletes {
+            tenant: tenant.clone(),
+            db: Arc::downgrade(&self.inner),
+            known: Mutex::default(),
+            packs: self.packs().clone(),
+            tables: self.tables().clone(),
+            marks: self.marks().clone(),
+        };
+        Ok(Tail { subscription: self.subscribe(tenant, selector), query, deletes })
     }
 }
 
@@ -49,24 +82,27 @@ impl Tail {
     /// time, or the database was closed and all is read.
     ///
     /// # Errors
-    /// A stage fails in a way that a query would fail too.
+    /// A stage fails in a way that a query would fail too; a request to delete cannot be applied.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Vec<Row>>> {
         let deadline = Instant::now().checked_add(timeout);
         loop {
             let left = deadline.map_or(timeout, |at| at.saturating_duration_since(Instant::now()));
             let Some(batch) = self.subscription.recv_timeout(left) else { return Ok(None) };
-            let mut source = MemorySource::new();
-            for entry in batch.entries {
-                source.push(&batch.labels, entry);
-            }
-            let rows = self.evaluate(&source)?;
+            let rows = match self.deletes.source(&batch)? {
+                Some(source) => self.evaluate(&source)?,
+                None => {
+                    let mut source = MemorySource::new();
+                    batch.entries.into_iter().for_each(|entry| source.push(&batch.labels, entry));
+                    self.evaluate(&source)?
+                }
+            };
             if !rows.is_empty() {
                 return Ok(Some(rows));
             }
         }
     }
 
-    fn evaluate(&self, source: &MemorySource) -> Result<Vec<Row>> {
+    fn evaluate(&self, source: &dyn Source) -> Result<Vec<Row>> {
         let answer = logql::evaluate(&self.query, source, &Inline, &Budget::unlimited())?;
         let Data::Streams(streams) = answer.data else { return Ok(Vec::new()) };
         let mut rows: Vec<Row> = Vec::new();
@@ -96,11 +132,38 @@ impl Tail {
     }
 }
 
+impl Deletes {
+    /// The rows of a batch as a source that leaves out those that are hidden; nothing when none can be.
+    fn source(&self, batch: &TailBatch) -> Result<Option<TenantSource>> {
+        let mut known = self.known.lock();
+        if let Some(inner) = self.db.upgrade() {
+            let db = Db { inner };
+            let manifest = db.state().manifest.clone();
+            // Retention hides old lines from questions about the past; what is pushed now is told.
+            *known = db.book().cuts(&manifest, &self.tenant, None)?;
+        }
+        if !known.pending.iter().any(|pending| pending.filter.selector.matches(&batch.labels)) {
+            return Ok(None);
+        }
+        let generation = Generation::new(0);
+        let heads = generation.tenant_or_new(&self.tenant);
+        generation.append(&generation.stream(&heads, &batch.labels), &batch.entries, 0);
+        Ok(Some(TenantSource {
+            tenant: self.tenant.clone(),
+            catalog: Arc::new(StoreCatalog::new(Arc::default(), self.tables.clone())),
+            generations: vec![Arc::new(generation)],
+            packs: self.packs.clone(),
+            cuts: Ok(known.clone()),
+            marks: self.marks.clone(),
+        }))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use narvi_types::{Entry, Labels, Tenant, Timestamp};
+    use narvi_types::{Entry, Labels, Tenant, TimeRange, Timestamp};
 
     use crate::{Builder, ErrorKind, PushStream};
 
@@ -131,5 +194,42 @@ mod tests {
         for bad in [r#"rate({app="a"}[1m])"#, "{app="] {
             assert_eq!(db.tail(&tenant, bad).expect_err(bad).kind(), ErrorKind::Query);
         }
+    }
+
+    #[test]
+    fn lines_that_a_request_hides_are_not_told() {
+        let db = Builder::in_memory().open().expect("opens");
+        let tenant = Tenant::default();
+        let push = |app: &str, lines: &[&str]| {
+            let labels = Labels::from_pairs([("app", app)]).expect("valid");
+            let entries =
+                lines.iter().zip(1..).map(|(l, ns)| Entry::new(Timestamp::from_ns(ns), l.as_bytes().to_vec()));
+            db.push(&tenant, vec![PushStream::new(labels, entries.collect())]).expect("pushed");
+        };
+        let tail = db.tail(&tenant, r#"{app=~"a|b"}"#).expect("valid");
+        let told = || {
+            let mut lines = Vec::new();
+            while let Some(rows) = tail.recv_timeout(Duration::from_millis(10)).expect("evaluates") {
+                lines.extend(rows.into_iter().map(|row| String::from_utf8_lossy(&row.line).into_owned()));
+            }
+            lines
+        };
+        let some = db.create_delete(&tenant, r#"{app="a"} |= "secret""#, TimeRange::ALL).expect("made");
+        let early = TimeRange::new(0, 1);
+        let all = db.create_delete(&tenant, r#"{app="b"}"#, early).expect("made");
+        db.create_delete(&Tenant::new("other").expect("valid"), r#"{app="a"}"#, TimeRange::ALL).expect("made");
+        push("a", &["public", "a secret", "more"]);
+        push("a", &["only secrets"]);
+        push("b", &["hidden", "a secret of another"]);
+        assert_eq!(told(), ["public", "more", "a secret of another"]);
+        db.flush().expect("flushed");
+        assert!(db.cancel_delete(&tenant, some.id, false).expect("cancelled"));
+        push("a", &["a secret"]);
+        push("b", &["hidden"]);
+        assert_eq!(told(), ["a secret"]);
+        push("b", &["hidden", "seen"]);
+        db.cancel_delete(&tenant, all.id, false).expect("cancelled");
+        push("b", &["hidden no more"]);
+        assert_eq!(told(), ["hidden", "seen", "hidden no more"], "requests are those of when a line is told");
     }
 }
