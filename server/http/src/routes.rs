@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Instant};
 use axum::{
     Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    http::{StatusCode, Uri, header},
+    http::{Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{any, get, post},
 };
 
-use crate::{App, compress, exposition, handlers};
+use crate::{App, compress, error::ApiError, exposition, handlers};
 
 impl App {
     /// All routes of a single process.
@@ -27,6 +27,7 @@ impl App {
             .route("/api/prom/tail", get(handlers::tail_legacy))
             .fallback(not_found)
             .layer(DefaultBodyLimit::disable())
+            .layer(middleware::from_fn(only_own_methods))
             .layer(middleware::from_fn_with_state(self.clone(), observe))
             .with_state(self.clone())
     }
@@ -99,6 +100,9 @@ impl App {
             .route("/analytics", get(handlers::analytics).post(handlers::analytics))
             .route("/ready", get(handlers::ready))
             .route("/metrics", get(handlers::metrics).layer(middleware::from_fn(exposition::negotiate)));
+        for path in ["/debug/pprof", "/debug/pprof/", "/debug/pprof/{*profile}", "/debug/fgprof"] {
+            pages = pages.route(path, any(no_profiles));
+        }
         for path in RINGS {
             pages = pages.route(path, get(handlers::ring).post(handlers::ring));
         }
@@ -117,6 +121,25 @@ const RINGS: [&str; 8] = [
     "/pattern/ring",
     "/ui/ring",
 ];
+
+/// Paths that Loki serves whatever the method is.
+const ANY_METHOD: [&str; 2] = ["/metrics", "/memberlist"];
+
+/// Go's routers, unlike ours, do not serve HEAD where they serve GET.
+async fn only_own_methods(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
+    let is_told = |path: MatchedPath| !ANY_METHOD.contains(&path.as_str()) && !path.as_str().starts_with("/debug/");
+    if request.method() == Method::HEAD && path.is_some_and(is_told) {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    next.run(request).await
+}
+
+async fn no_profiles() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "this server makes no profiles: look at its process with a profiler of the operating system, such as perf",
+    )
+}
 
 /// Go's answer to an unknown path: first the way to the path that it may mean.
 async fn not_found(uri: Uri) -> Response {
@@ -162,7 +185,7 @@ async fn observe(State(app): State<Arc<App>>, path: Option<MatchedPath>, request
 
 /// The path as Loki labels it: `loki_api_v1_label_name_values`.
 fn route_label(path: &str) -> String {
-    path.trim_matches('/').replace('/', "_").replace(['{', '}'], "")
+    path.trim_matches('/').replace('/', "_").replace(['{', '}', '*'], "")
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ type Case = (&'static str, &'static str, &'static [(&'static str, &'static str)]
 
 const TIMES: [(&str, &str); 2] = [("start", "1"), ("end", "100")];
 
+const NO_PROFILES: &str =
+    "this server makes no profiles: look at its process with a profiler of the operating system, such as perf";
+
 #[rustfmt::skip]
 const CASES: &[Case] = &[
     // Tenants.
@@ -92,6 +95,15 @@ const CASES: &[Case] = &[
     (GET, "/loki/api/v1/push", &[], "t", 405, ""),
     ("PUT", "/ready", &[], "t", 405, ""),
     (POST, "/loki/api/v1/tail", &[], "t", 405, ""),
+    ("HEAD", "/ready", &[], "t", 405, ""),
+    ("HEAD", "/loki/api/v1/labels", &[], "t", 405, ""),
+    ("HEAD", "/loki/api/v1/push", &[], "t", 405, ""),
+    ("HEAD", "/metrics", &[], "t", 200, ""),
+    ("HEAD", "/nothing", &[], "t", 404, ""),
+    // Profiles.
+    (GET, "/debug/pprof/", &[], "t", 404, NO_PROFILES),
+    (GET, "/debug/pprof/heap", &[], "t", 404, NO_PROFILES),
+    (POST, "/debug/fgprof", &[], "t", 404, NO_PROFILES),
 ];
 
 /// Content type, encoding, body, status, text.
