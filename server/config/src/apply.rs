@@ -9,7 +9,7 @@ use crate::{
     ruler,
     schema::{self, place},
     storage,
-    tree::{Node, Value},
+    tree::{Entry, Node, Value},
 };
 
 /// Values that ask for what Narvi does anyway, and so need no warning.
@@ -79,6 +79,17 @@ impl<'a> Reader<'a> {
         match &node.value {
             Value::List(items) => Ok(Some(items)),
             _ => Err(wrong(node, path, "must be a list".to_owned())),
+        }
+    }
+
+    /// The entries of a map of which any key may be; all that is in them counts as read. An empty list is an empty map.
+    pub(crate) fn map(&self, path: &str) -> Result<Option<&'a [Entry]>, ConfigError> {
+        let Some(node) = self.node(path) else { return Ok(None) };
+        self.used.borrow_mut().insert(format!("{path}."));
+        match &node.value {
+            Value::Map(entries) => Ok(Some(entries)),
+            Value::List(items) if items.is_empty() => Ok(Some(&[])),
+            _ => Err(wrong(node, path, "must be a map".to_owned())),
         }
     }
 

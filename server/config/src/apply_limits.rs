@@ -2,12 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use narvi_types::Timestamp;
-
 use crate::{
     BlockedQuery, ConfigError, Limits, OtlpAction, OtlpRule, Pattern, RulerLimits,
     apply::{Reader, wrong},
-    retention, ruler_limits,
+    policies, retention, ruler_limits,
     tree::Node,
 };
 
@@ -101,16 +99,9 @@ impl<'b> Section<'_, 'b> {
         self.count("max_streams_per_user", &mut limits.max_streams_per_user)?;
         self.count("max_global_streams_per_user", &mut limits.max_global_streams_per_user)?;
         self.bool("shard_streams.enabled", &mut limits.shard_streams)?;
-        self.reader.read(&self.key("block_ingestion_until"), &mut limits.block_ingestion_until, |text| {
-            if text.is_empty() || text == "0" {
-                return Ok(None);
-            }
-            let time: jiff::Timestamp =
-                text.parse().map_err(|_| format!("{text:?} is not a time; write it as 2026-01-31T12:00:00Z"))?;
-            let ns = i64::try_from(time.as_nanosecond()).map_err(|_| format!("{text:?} is too far away"))?;
-            // Go's zero time stands for none.
-            Ok((time.as_second() > 0).then(|| Timestamp::from_ns(ns)))
-        })?;
+        let until = self.key("block_ingestion_until");
+        self.reader.read(&until, &mut limits.block_ingestion_until, policies::parse_until)?;
+        policies::apply(self.reader, |name| self.key(name), &mut limits.policies)?;
         self.reader.read(&self.key("block_ingestion_status_code"), &mut limits.block_ingestion_status_code, |text| {
             let code = text.parse().ok().filter(|code| (200..1000).contains(code));
             code.ok_or_else(|| format!("{text:?} is not an HTTP status from 200 to 999"))

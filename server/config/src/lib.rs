@@ -18,6 +18,7 @@ mod flags;
 mod limits;
 mod page;
 mod part;
+mod policies;
 mod retention;
 mod ruler;
 mod ruler_client;
@@ -36,6 +37,7 @@ pub use crate::envsubst::expand;
 pub use crate::error::ConfigError;
 pub use crate::flags::Flags;
 pub use crate::limits::{BlockedQuery, Limits, OtlpAction, OtlpRule, OtlpRules, Pattern, RATE_UNLIMITED};
+pub use crate::policies::{Policies, PolicyRule};
 pub use crate::retention::{CompactorConfig, DeletionMode, RetentionLimits, RetentionRule};
 pub use crate::ruler::{RuleStorage, RulerConfig};
 pub use crate::ruler_client::{

@@ -7,7 +7,7 @@ use narvi_types::{
     regex::{Regex, RegexOptions},
 };
 
-use crate::{RetentionLimits, RulerLimits};
+use crate::{Policies, RetentionLimits, RulerLimits};
 
 /// A rate limit that is not set.
 pub const RATE_UNLIMITED: f64 = f64::INFINITY;
@@ -53,6 +53,8 @@ pub struct Limits {
     pub block_ingestion_until: Option<Timestamp>,
     /// The status that such pushes get; 200 drops them silently.
     pub block_ingestion_status_code: u16,
+    /// Groups of streams, and what is said of them.
+    pub policies: Policies,
     /// Which attributes of OTLP become labels or metadata, or are dropped.
     pub otlp: OtlpRules,
     /// Add a nanosecond to an entry that has the time of the one before it.
@@ -185,6 +187,7 @@ impl Limits {
             enforced_labels: Vec::new(),
             block_ingestion_until: None,
             block_ingestion_status_code: 260,
+            policies: Policies::default(),
             otlp: OtlpRules::default(),
             max_query_parallelism: 32,
             required_labels: Vec::new(),

@@ -4,12 +4,14 @@ use std::fmt::Write;
 
 use narvi_types::Entry;
 
-/// Refused lines of one reason.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Refused lines of one reason and policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "complete by nature")]
 pub struct Discard {
     /// Why.
     pub reason: DiscardReason,
+    /// The policy of their streams, if they have one.
+    pub policy: String,
     /// How many lines.
     pub lines: u64,
     /// How many bytes.
@@ -28,6 +30,7 @@ pub enum DiscardReason {
     PerStreamRateLimit,
     StreamLimit,
     BlockedIngestion,
+    BlockedIngestionPolicy,
     MissingEnforcedLabels,
     GreaterThanMaxSampleAge,
     TooFarInFuture,
@@ -51,6 +54,7 @@ impl DiscardReason {
             Self::PerStreamRateLimit => "per_stream_rate_limit",
             Self::StreamLimit => "stream_limit",
             Self::BlockedIngestion => "blocked_ingestion",
+            Self::BlockedIngestionPolicy => "blocked_ingestion_policy",
             Self::MissingEnforcedLabels => "missing_enforced_labels",
             Self::GreaterThanMaxSampleAge => "greater_than_max_sample_age",
             Self::TooFarInFuture => "too_far_in_future",
@@ -72,35 +76,40 @@ pub(crate) struct Refusal {
 
 #[derive(Default)]
 pub(crate) struct Refusals {
-    /// Messages in the order they first came, with how often.
-    messages: Vec<(String, usize)>,
+    /// Reasons and messages in the order they first came, with how often.
+    messages: Vec<(DiscardReason, String, usize)>,
     pub(crate) discarded: Vec<Discard>,
 }
 
 impl Refusals {
-    pub(crate) fn count(&mut self, reason: DiscardReason, entries: &[Entry]) {
+    pub(crate) fn count(&mut self, reason: DiscardReason, policy: &str, entries: &[Entry]) {
         let bytes = entries.iter().map(bytes_of).sum();
         let lines = entries.len() as u64;
-        match self.discarded.iter_mut().find(|d| d.reason == reason) {
+        match self.discarded.iter_mut().find(|d| d.reason == reason && d.policy == policy) {
             Some(discard) => {
                 discard.lines += lines;
                 discard.bytes += bytes;
             }
-            None => self.discarded.push(Discard { reason, lines, bytes }),
+            None => self.discarded.push(Discard { reason, policy: policy.to_owned(), lines, bytes }),
         }
     }
 
-    pub(crate) fn add(&mut self, refusal: Refusal, entries: &[Entry]) {
-        self.count(refusal.reason, entries);
-        match self.messages.iter_mut().find(|(message, _)| *message == refusal.message) {
-            Some((_, times)) => *times += 1,
-            None => self.messages.push((refusal.message, 1)),
+    pub(crate) fn add(&mut self, refusal: Refusal, policy: &str, entries: &[Entry]) {
+        self.count(refusal.reason, policy, entries);
+        match self.messages.iter_mut().find(|(_, message, _)| *message == refusal.message) {
+            Some((_, _, times)) => *times += 1,
+            None => self.messages.push((refusal.reason, refusal.message, 1)),
         }
+    }
+
+    /// Whether there are messages, all of one reason.
+    pub(crate) fn are_all(&self, reason: DiscardReason) -> bool {
+        !self.messages.is_empty() && self.messages.iter().all(|(of, _, _)| *of == reason)
     }
 
     pub(crate) fn text(&self) -> Option<String> {
         let mut out = String::new();
-        for (message, times) in &self.messages {
+        for (_, message, times) in &self.messages {
             if !out.is_empty() {
                 out.push_str("; ");
             }

@@ -19,6 +19,8 @@ pub(crate) struct Checked {
     pub(crate) labels: Labels,
     /// The labels as text.
     pub(crate) text: String,
+    /// Its policy, if it has one.
+    pub(crate) policy: String,
     pub(crate) entries: Vec<Entry>,
 }
 
@@ -90,7 +92,7 @@ impl Ingest<'_> {
         let (text, entries) = (&stream.text, &mut stream.entries);
         let refused = self.streams.with(id, &tenant, most, self.now, full, |known| self.check(known, text, entries));
         let Some(refused) = refused else {
-            refusals.count(DiscardReason::StreamLimit, &stream.entries);
+            refusals.count(DiscardReason::StreamLimit, &stream.policy, &stream.entries);
             stream.entries.clear();
             let message = format!(
                 "maximum active stream limit exceeded when trying to create stream {}, use fewer label values or have \
@@ -102,7 +104,7 @@ impl Ingest<'_> {
         let last = refused.last()?;
         let status = if last.reason == DiscardReason::PerStreamRateLimit { 429 } else { 400 };
         for refused in &refused {
-            refusals.count(refused.reason, std::slice::from_ref(&refused.entry));
+            refusals.count(refused.reason, &stream.policy, std::slice::from_ref(&refused.entry));
         }
         Some(Failed { status, message: self.text(&refused, all, &stream.text) })
     }

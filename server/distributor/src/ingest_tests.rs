@@ -1,10 +1,10 @@
 //! Tests of limits that depend on what was pushed before.
 
-use narvi_config::Limits;
-use narvi_types::{Entry, Metadata, Timestamp};
+use narvi_config::{Limits, PolicyRule};
+use narvi_types::{Entry, MatchOp, Matcher, Metadata, Selector, Timestamp};
 
 use super::byte_size;
-use crate::{Discard, DiscardReason, Distributor, Prepared, RawStream};
+use crate::{Discard, DiscardReason, Distributor, Prepared, RawStream, Taken};
 
 const SECOND: i64 = 1_000_000_000;
 const T0: i64 = 1_789_862_400;
@@ -35,7 +35,7 @@ fn told(prepared: &Prepared) -> (u16, &str) {
 }
 
 fn discarded(reason: DiscardReason, lines: u64, bytes: u64) -> Vec<Discard> {
-    vec![Discard { reason, lines, bytes }]
+    vec![Discard { reason, policy: String::new(), lines, bytes }]
 }
 
 #[test]
@@ -147,6 +147,48 @@ fn blocked_tenants_and_missing_labels() {
     let silent = push(&limits, 0);
     assert_eq!((silent.error.as_deref(), silent.streams.len()), (None, 0));
     assert_eq!(push(&limits, 11).status, 400);
+}
+
+#[test]
+fn policies_block_their_streams_and_ask_for_labels() {
+    let mut limits = limits();
+    let rule = |app: &str, priority| PolicyRule {
+        selector: Selector::new(vec![Matcher::new("app", MatchOp::Equal, app).expect("valid")]),
+        priority,
+    };
+    limits.policies.mapping.insert("bills".into(), vec![rule("pay", 1), rule("books", 1)]);
+    limits.policies.mapping.insert("tests".into(), vec![rule("books", 2)]);
+    limits.policies.enforced_labels.insert("bills".into(), vec!["cost".into()]);
+    limits.policies.blocked_until.insert("tests".into(), at(10));
+    let streams = || vec![stream("pay", &["1"]), stream("books", &["22", "2"]), stream("other", &["333"])];
+    let push = |limits: &Limits, streams, secs| Distributor::new().prepare("t", streams, limits, at(secs));
+    let prepared = push(&limits, streams(), 0);
+    assert_eq!(
+        told(&prepared),
+        (
+            400,
+            "missing required labels 'cost' for user 't' for stream '{app=\"pay\"}' (policy: 'bills'); ingestion blocked for \
+             user 't' (policy: 'tests') until '2026-09-20T00:00:10Z' with status code '260'"
+        )
+    );
+    let discard = |reason, policy: &str, lines, bytes| Discard { reason, policy: policy.into(), lines, bytes };
+    let discarded = [
+        discard(DiscardReason::MissingEnforcedLabels, "bills", 1, 1),
+        discard(DiscardReason::BlockedIngestionPolicy, "tests", 2, 3),
+    ];
+    assert_eq!(prepared.discarded, discarded);
+    let taken = |policy: &str, lines, line_bytes| Taken { policy: policy.into(), lines, line_bytes, metadata_bytes: 0 };
+    assert_eq!(prepared.by_policy, [taken("", 1, 3)]);
+    // When the time is over, and with a status of its own when nothing else is wrong.
+    assert_eq!(push(&limits, streams(), 10).by_policy, [taken("tests", 2, 3), taken("", 1, 3)]);
+    assert_eq!(push(&limits, streams().split_off(1), 0).status, 260);
+    limits.block_ingestion_status_code = 200;
+    let silent = push(&limits, streams().split_off(1), 0);
+    assert_eq!((silent.error.as_deref(), silent.discarded.len(), silent.streams.len()), (None, 1, 1));
+    limits.policies.blocked_until.insert("*".into(), at(10));
+    limits.policies.enforced_labels.insert("*".into(), vec!["cost".into()]);
+    let text = push(&limits, streams(), 0).error.unwrap_or_default();
+    assert_eq!(text.matches("missing required labels 'cost'").count(), 3, "{text}");
 }
 
 #[test]

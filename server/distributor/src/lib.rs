@@ -18,5 +18,5 @@ mod times;
 
 pub use crate::discard::{Discard, DiscardReason};
 pub use crate::level::Level;
-pub use crate::prepare::{Distributor, Prepared, RawStream, StreamPart};
+pub use crate::prepare::{Distributor, Prepared, RawStream, StreamPart, Taken};
 pub use crate::streams::TenantStreams;

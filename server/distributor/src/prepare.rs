@@ -54,12 +54,48 @@ pub struct Prepared {
     pub line_bytes: u64,
     /// Bytes of their structured metadata.
     pub metadata_bytes: u64,
-    /// What was refused, by reason.
+    /// The same by policy.
+    pub by_policy: Vec<Taken>,
+    /// What was refused, by reason and policy.
     pub discarded: Vec<Discard>,
     /// Lines that were cut.
     pub truncated_lines: u64,
     /// Bytes that were cut off.
     pub truncated_bytes: u64,
+}
+
+/// What is to be stored of the streams of one policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain figures")]
+pub struct Taken {
+    /// The policy; empty for streams without one.
+    pub policy: String,
+    /// Lines.
+    pub lines: u64,
+    /// Their bytes.
+    pub line_bytes: u64,
+    /// Bytes of their structured metadata.
+    pub metadata_bytes: u64,
+}
+
+impl Prepared {
+    /// Counts a stream that is to be stored.
+    fn take(&mut self, stream: &ingest::Checked) {
+        let at = self.by_policy.iter().position(|taken| taken.policy == stream.policy).unwrap_or_else(|| {
+            self.by_policy.push(Taken { policy: stream.policy.clone(), ..Taken::default() });
+            self.by_policy.len() - 1
+        });
+        let lines = stream.entries.len() as u64;
+        let line_bytes = stream.entries.iter().map(|entry| entry.line.len() as u64).sum::<u64>();
+        let metadata_bytes = stream.entries.iter().map(|entry| entry.metadata.text_bytes() as u64).sum::<u64>();
+        self.lines += lines;
+        self.line_bytes += line_bytes;
+        self.metadata_bytes += metadata_bytes;
+        let taken = &mut self.by_policy[at];
+        taken.lines += lines;
+        taken.line_bytes += line_bytes;
+        taken.metadata_bytes += metadata_bytes;
+    }
 }
 
 /// Prepares pushes; remembers what it saw of each stream and tenant.
@@ -94,22 +130,30 @@ impl Distributor {
         }
         let mut checked = Vec::with_capacity(streams.len());
         for stream in streams.into_iter().filter(|s| !s.entries.is_empty()) {
-            match complete_labels(stream.labels, limits) {
-                Ok((labels, text)) => {
-                    if let Some(refusal) = missing_labels(&labels, &text, tenant, limits) {
-                        refusals.add(refusal, &stream.entries);
-                        continue;
-                    }
-                    let mut entries = check_entries(stream.entries, &text, limits, now, &mut refusals, &mut prepared);
-                    finish_entries(&labels, &text, &mut entries, limits, &mut refusals);
-                    checked.push(ingest::Checked { labels, text, entries });
+            let (labels, text) = match complete_labels(stream.labels, limits) {
+                Ok(complete) => complete,
+                Err(refusal) => {
+                    refusals.add(refusal, "", &stream.entries);
+                    continue;
                 }
-                Err(refusal) => refusals.add(refusal, &stream.entries),
+            };
+            let of = Stream { policy: limits.policies.of(&labels), text: &text, tenant, limits, now };
+            if of.refused(&labels, &stream.entries, &mut refusals) {
+                continue;
             }
+            let mut entries = of.check_entries(stream.entries, &mut refusals, &mut prepared);
+            of.finish_entries(&labels, &mut entries, &mut refusals);
+            let policy = of.policy.to_owned();
+            checked.push(ingest::Checked { labels, text, policy, entries });
         }
         prepared.error = refusals.text();
+        if refusals.are_all(DiscardReason::BlockedIngestionPolicy) {
+            prepared.status = limits.block_ingestion_status_code;
+        }
         if let Some(refused) = ingest::rate_limit(&self.streams, tenant, &checked, limits, now) {
-            checked.iter().for_each(|stream| refusals.count(DiscardReason::RateLimited, &stream.entries));
+            for stream in &checked {
+                refusals.count(DiscardReason::RateLimited, &stream.policy, &stream.entries);
+            }
             (prepared.error, prepared.status) = (Some(refused), 429);
             checked.clear();
         }
@@ -122,11 +166,7 @@ impl Distributor {
             if stream.entries.is_empty() {
                 continue;
             }
-            prepared.lines += stream.entries.len() as u64;
-            for entry in &stream.entries {
-                prepared.line_bytes += entry.line.len() as u64;
-                prepared.metadata_bytes += entry.metadata.text_bytes() as u64;
-            }
+            prepared.take(&stream);
             prepared.streams.push(StreamPart { labels: stream.labels, entries: stream.entries });
         }
         prepared.discarded = refusals.discarded;
@@ -138,22 +178,145 @@ impl Distributor {
 fn blocked(tenant: &str, streams: Vec<RawStream>, until: Timestamp, status: u16) -> Prepared {
     let mut refusals = Refusals::default();
     let empty = streams.is_empty();
-    streams.iter().for_each(|stream| refusals.count(DiscardReason::BlockedIngestion, &stream.entries));
+    streams.iter().for_each(|stream| refusals.count(DiscardReason::BlockedIngestion, "", &stream.entries));
     let until = rfc3339(until);
     let message = format!("ingestion blocked for user '{tenant}' until '{until}' with status code '{status}'");
     let error = (status != 200 && !empty).then_some(message);
     Prepared { empty, status, error, discarded: refusals.discarded, ..Prepared::default() }
 }
 
-/// Refuses a stream that lacks a label which all must have.
-fn missing_labels(labels: &Labels, stream: &str, tenant: &str, limits: &Limits) -> Option<Refusal> {
-    let missing: Vec<&str> =
-        limits.enforced_labels.iter().map(String::as_str).filter(|name| labels.get(name).is_none()).collect();
-    let message = format!(
-        "missing required labels '{}' for user '{tenant}' for stream '{stream}' (policy: '')",
-        missing.join(",")
-    );
-    (!missing.is_empty()).then_some(Refusal { reason: DiscardReason::MissingEnforcedLabels, message })
+/// A stream that is looked at.
+struct Stream<'a> {
+    policy: &'a str,
+    /// Its labels as text.
+    text: &'a str,
+    tenant: &'a str,
+    limits: &'a Limits,
+    now: Timestamp,
+}
+
+impl Stream<'_> {
+    /// Whether the stream is refused as a whole: it lacks a label that it must have, or its policy is blocked.
+    fn refused(&self, labels: &Labels, entries: &[Entry], refusals: &mut Refusals) -> bool {
+        let Self { policy, tenant, limits, .. } = *self;
+        let mut missing: Vec<&str> = Vec::new();
+        let enforced = limits.enforced_labels.iter().map(String::as_str).chain(limits.policies.enforced(policy));
+        for name in enforced.filter(|name| labels.get(name).is_none()) {
+            if !missing.contains(&name) {
+                missing.push(name);
+            }
+        }
+        if !missing.is_empty() {
+            let message = format!(
+                "missing required labels '{}' for user '{tenant}' for stream '{}' (policy: '{policy}')",
+                missing.join(","),
+                self.text,
+            );
+            refusals.add(Refusal { reason: DiscardReason::MissingEnforcedLabels, message }, policy, entries);
+            return true;
+        }
+        let Some(until) = limits.policies.blocked_until(policy, self.now) else { return false };
+        let (reason, status) = (DiscardReason::BlockedIngestionPolicy, limits.block_ingestion_status_code);
+        if status == 200 {
+            // Dropped silently.
+            refusals.count(reason, policy, entries);
+            return true;
+        }
+        let until = rfc3339(until);
+        let message = format!(
+            "ingestion blocked for user '{tenant}' (policy: '{policy}') until '{until}' with status code '{status}'"
+        );
+        refusals.add(Refusal { reason, message }, policy, entries);
+        true
+    }
+
+    fn check_entries(&self, entries: Vec<Entry>, refusals: &mut Refusals, prepared: &mut Prepared) -> Vec<Entry> {
+        let Self { policy, text: stream, limits, now, .. } = *self;
+        let ns = |d: Duration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
+        let latest = limits.creation_grace_period.map_or(i64::MAX, |grace| now.as_ns().saturating_add(ns(grace)));
+        let oldest = match limits.reject_old_samples {
+            true => now.as_ns().saturating_sub(ns(limits.reject_old_samples_max_age)),
+            false => i64::MIN,
+        };
+        let mut kept = Vec::with_capacity(entries.len());
+        for mut entry in entries {
+            let max_line = limits.max_line_size_bytes;
+            if exceeds(entry.line.len(), max_line) && limits.max_line_size_truncate {
+                prepared.truncated_lines += 1;
+                prepared.truncated_bytes += (entry.line.len() - max_line) as u64;
+                entry.line = cut(&entry.line, max_line, &limits.max_line_size_truncate_identifier);
+            }
+            let time = entry.timestamp.as_ns();
+            let refusal = if time < oldest {
+                let (time, oldest) = (rfc3339(entry.timestamp), rfc3339(Timestamp::from_ns(oldest)));
+                Some((
+                    DiscardReason::GreaterThanMaxSampleAge,
+                    format!(
+                        "entry for stream '{stream}' has timestamp too old: {time}, oldest acceptable timestamp is: {oldest}"
+                    ),
+                ))
+            } else if time > latest {
+                let time = rfc3339_secs(entry.timestamp);
+                let message = format!("entry for stream '{stream}' has timestamp too new: {time}");
+                Some((DiscardReason::TooFarInFuture, message))
+            } else if exceeds(entry.line.len(), max_line) {
+                let message = format!(
+                    "max entry size '{max_line}' bytes exceeded for stream '{stream}' while adding an entry with length \
+                     '{}' bytes",
+                    entry.line.len()
+                );
+                Some((DiscardReason::LineTooLong, message))
+            } else {
+                check_metadata(&entry, stream, limits)
+            };
+            match refusal {
+                None => kept.push(entry),
+                Some((reason, message)) => {
+                    refusals.add(Refusal { reason, message }, policy, std::slice::from_ref(&entry));
+                }
+            }
+        }
+        kept
+    }
+
+    /// Normalises metadata, detects levels, and moves repeated times apart if asked.
+    fn finish_entries(&self, labels: &Labels, entries: &mut Vec<Entry>, refusals: &mut Refusals) {
+        let Self { policy, text: stream, limits, .. } = *self;
+        let detect = limits.discover_log_levels && limits.allow_structured_metadata;
+        let of_stream = if detect { level::of_labels(labels.iter()) } else { None };
+        let mut previous: Option<(Timestamp, Bytes)> = None;
+        let failed = entries.extract_if(.., |entry| {
+            let given =
+                entry.metadata.get(level::LABEL).map(|v| Level::from_value(v.as_bytes()).unwrap_or(Level::Unknown));
+            let level =
+                detect.then(|| given.or(of_stream).unwrap_or_else(|| level::of_entry(&entry.metadata, &entry.line)));
+            entry.metadata = match (entry.metadata.is_empty(), level) {
+                (true, None) => return false,
+                (true, Some(level)) => level.metadata(),
+                (false, level) => match metadata::normalize(&entry.metadata, level.map(Level::as_str)) {
+                    Ok(metadata) => metadata,
+                    Err(_) => return true,
+                },
+            };
+            false
+        });
+        let failed: Vec<_> = failed.collect();
+        if !failed.is_empty() {
+            let message = format!("stream '{stream}' has structured metadata that is too large to be stored");
+            refusals.add(Refusal { reason: DiscardReason::StructuredMetadataTooLarge, message }, policy, &failed);
+        }
+        if limits.increment_duplicate_timestamp {
+            for entry in entries.iter_mut() {
+                if let Some((time, line)) = &previous
+                    && *time == entry.timestamp
+                    && *line != entry.line
+                {
+                    entry.timestamp = Timestamp::from_ns(entry.timestamp.as_ns().saturating_add(1));
+                }
+                previous = Some((entry.timestamp, entry.line.clone()));
+            }
+        }
+    }
 }
 
 /// Sorts the labels, drops empty ones, names the service, and checks; gives the labels and their text.
@@ -204,59 +367,6 @@ fn exceeds(value: usize, limit: usize) -> bool {
     limit > 0 && value > limit
 }
 
-fn check_entries(
-    entries: Vec<Entry>,
-    stream: &str,
-    limits: &Limits,
-    now: Timestamp,
-    refusals: &mut Refusals,
-    prepared: &mut Prepared,
-) -> Vec<Entry> {
-    let ns = |d: Duration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
-    let latest = limits.creation_grace_period.map_or(i64::MAX, |grace| now.as_ns().saturating_add(ns(grace)));
-    let oldest = match limits.reject_old_samples {
-        true => now.as_ns().saturating_sub(ns(limits.reject_old_samples_max_age)),
-        false => i64::MIN,
-    };
-    let mut kept = Vec::with_capacity(entries.len());
-    for mut entry in entries {
-        let max_line = limits.max_line_size_bytes;
-        if exceeds(entry.line.len(), max_line) && limits.max_line_size_truncate {
-            prepared.truncated_lines += 1;
-            prepared.truncated_bytes += (entry.line.len() - max_line) as u64;
-            entry.line = cut(&entry.line, max_line, &limits.max_line_size_truncate_identifier);
-        }
-        let time = entry.timestamp.as_ns();
-        let refusal = if time < oldest {
-            let (time, oldest) = (rfc3339(entry.timestamp), rfc3339(Timestamp::from_ns(oldest)));
-            Some((
-                DiscardReason::GreaterThanMaxSampleAge,
-                format!(
-                    "entry for stream '{stream}' has timestamp too old: {time}, oldest acceptable timestamp is: {oldest}"
-                ),
-            ))
-        } else if time > latest {
-            let time = rfc3339_secs(entry.timestamp);
-            let message = format!("entry for stream '{stream}' has timestamp too new: {time}");
-            Some((DiscardReason::TooFarInFuture, message))
-        } else if exceeds(entry.line.len(), max_line) {
-            let message = format!(
-                "max entry size '{max_line}' bytes exceeded for stream '{stream}' while adding an entry with length \
-                 '{}' bytes",
-                entry.line.len()
-            );
-            Some((DiscardReason::LineTooLong, message))
-        } else {
-            check_metadata(&entry, stream, limits)
-        };
-        match refusal {
-            None => kept.push(entry),
-            Some((reason, message)) => refusals.add(Refusal { reason, message }, std::slice::from_ref(&entry)),
-        }
-    }
-    kept
-}
-
 fn check_metadata(entry: &Entry, stream: &str, limits: &Limits) -> Option<(DiscardReason, String)> {
     if entry.metadata.is_empty() {
         return None;
@@ -286,43 +396,6 @@ fn check_metadata(entry: &Entry, stream: &str, limits: &Limits) -> Option<(Disca
         return Some((DiscardReason::StructuredMetadataTooMany, message));
     }
     None
-}
-
-/// Normalises metadata, detects levels, and moves repeated times apart if asked.
-fn finish_entries(labels: &Labels, stream: &str, entries: &mut Vec<Entry>, limits: &Limits, refusals: &mut Refusals) {
-    let detect = limits.discover_log_levels && limits.allow_structured_metadata;
-    let of_stream = if detect { level::of_labels(labels.iter()) } else { None };
-    let mut previous: Option<(Timestamp, Bytes)> = None;
-    let failed = entries.extract_if(.., |entry| {
-        let given = entry.metadata.get(level::LABEL).map(|v| Level::from_value(v.as_bytes()).unwrap_or(Level::Unknown));
-        let level =
-            detect.then(|| given.or(of_stream).unwrap_or_else(|| level::of_entry(&entry.metadata, &entry.line)));
-        entry.metadata = match (entry.metadata.is_empty(), level) {
-            (true, None) => return false,
-            (true, Some(level)) => level.metadata(),
-            (false, level) => match metadata::normalize(&entry.metadata, level.map(Level::as_str)) {
-                Ok(metadata) => metadata,
-                Err(_) => return true,
-            },
-        };
-        false
-    });
-    let failed: Vec<_> = failed.collect();
-    if !failed.is_empty() {
-        let message = format!("stream '{stream}' has structured metadata that is too large to be stored");
-        refusals.add(Refusal { reason: DiscardReason::StructuredMetadataTooLarge, message }, &failed);
-    }
-    if limits.increment_duplicate_timestamp {
-        for entry in entries.iter_mut() {
-            if let Some((time, line)) = &previous
-                && *time == entry.timestamp
-                && *line != entry.line
-            {
-                entry.timestamp = Timestamp::from_ns(entry.timestamp.as_ns().saturating_add(1));
-            }
-            previous = Some((entry.timestamp, entry.line.clone()));
-        }
-    }
 }
 
 /// The beginning of a line, and what says that it is one.

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use narvi_distributor::{Prepared, TenantStreams};
+use narvi_distributor::{Prepared, Taken, TenantStreams};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
@@ -28,7 +28,7 @@ struct OfTenant {
     tenant: String,
 }
 
-/// What Loki tells lines apart by. Streams of its own making and policies do not exist here.
+/// What Loki tells lines apart by. Streams of its own making do not exist here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Received {
     tenant: String,
@@ -284,40 +284,51 @@ impl Metrics {
 
     /// Counts what a push held. `format` is how it was written: `json`, `protobuf` or `otlp`.
     pub(crate) fn pushed(&self, tenant: &str, format: &str, prepared: &Prepared) {
-        let (tenant, format, none) = (tenant.to_owned(), format.to_owned(), String::new);
-        let received = Received {
-            tenant: tenant.clone(),
-            is_internal_stream: "false".to_owned(),
-            policy: none(),
-            format: format.clone(),
-        };
-        self.lines.get_or_create(&received).inc_by(prepared.lines);
-        let received = ReceivedBytes {
-            tenant: tenant.clone(),
-            retention_hours: none(),
-            is_internal_stream: "false".to_owned(),
-            policy: none(),
-            format: format.clone(),
-        };
-        self.bytes.get_or_create(&received).inc_by(prepared.line_bytes + prepared.metadata_bytes);
-        self.metadata_bytes.get_or_create(&received).inc_by(prepared.metadata_bytes);
+        let nothing = [Taken::default()];
+        let taken = if prepared.by_policy.is_empty() { &nothing[..] } else { &prepared.by_policy };
+        for taken in taken {
+            self.taken(tenant, format, taken);
+        }
         for discard in &prepared.discarded {
-            self.discarded(&tenant, &format, discard.reason.as_str(), discard.lines, discard.bytes);
+            self.discard(tenant, format, discard.reason.as_str(), &discard.policy, (discard.lines, discard.bytes));
         }
         if prepared.truncated_lines > 0 {
-            let of = Mutated { reason: "line_too_long", tenant };
+            let of = Mutated { reason: "line_too_long", tenant: tenant.to_owned() };
             self.truncated_lines.get_or_create(&of).inc_by(prepared.truncated_lines);
             self.truncated_bytes.get_or_create(&of).inc_by(prepared.truncated_bytes);
         }
     }
 
-    /// Counts what was refused.
-    pub(crate) fn discarded(&self, tenant: &str, format: &str, reason: &str, lines: u64, bytes: u64) {
+    fn taken(&self, tenant: &str, format: &str, taken: &Taken) {
+        let received = Received {
+            tenant: tenant.to_owned(),
+            is_internal_stream: "false".to_owned(),
+            policy: taken.policy.clone(),
+            format: format.to_owned(),
+        };
+        self.lines.get_or_create(&received).inc_by(taken.lines);
+        let received = ReceivedBytes {
+            tenant: tenant.to_owned(),
+            retention_hours: String::new(),
+            is_internal_stream: "false".to_owned(),
+            policy: taken.policy.clone(),
+            format: format.to_owned(),
+        };
+        self.bytes.get_or_create(&received).inc_by(taken.line_bytes + taken.metadata_bytes);
+        self.metadata_bytes.get_or_create(&received).inc_by(taken.metadata_bytes);
+    }
+
+    /// Counts a push that was refused before anyone looked into it.
+    pub(crate) fn refused(&self, tenant: &str, format: &str, reason: &str) {
+        self.discard(tenant, format, reason, "", (0, 0));
+    }
+
+    fn discard(&self, tenant: &str, format: &str, reason: &str, policy: &str, (lines, bytes): (u64, u64)) {
         let of = Discarded {
             reason: reason.to_owned(),
             tenant: tenant.to_owned(),
             retention_hours: String::new(),
-            policy: String::new(),
+            policy: policy.to_owned(),
             format: format.to_owned(),
         };
         self.discarded_lines.get_or_create(&of).inc_by(lines);
@@ -376,7 +387,7 @@ fn process_figures() -> Option<(f64, i64)> {
 mod tests {
     use std::time::Duration;
 
-    use super::{Metrics, StoreFigures, StoreTimes, TenantStreams};
+    use super::{Metrics, StoreFigures, StoreTimes, Taken, TenantStreams};
 
     #[test]
     fn names_are_lokis() {
@@ -385,6 +396,12 @@ mod tests {
         let metrics = Metrics::new(Some(&times));
         metrics.request("GET", "loki_api_v1_query_range", 200, false, 0.01);
         metrics.pushed("acme", "json", &narvi_distributor::Prepared::default());
+        let mut prepared = narvi_distributor::Prepared::default();
+        prepared.by_policy =
+            vec![Taken { policy: "p".to_owned(), lines: 2, line_bytes: 5, metadata_bytes: 1 }, Taken::default()];
+        let (reason, policy) = (narvi_distributor::DiscardReason::BlockedIngestionPolicy, "q".to_owned());
+        prepared.discarded = vec![narvi_distributor::Discard { reason, policy, lines: 3, bytes: 9 }];
+        metrics.pushed("acme", "otlp", &prepared);
         let figures = StoreFigures {
             memory_streams: 3,
             memory_bytes: 5,
@@ -395,6 +412,9 @@ mod tests {
         for line in [
             "loki_request_duration_seconds_count{method=\"GET\",route=\"loki_api_v1_query_range\",status_code=\"200\",ws=\"false\"} 1",
             "loki_distributor_lines_received_total{tenant=\"acme\",is_internal_stream=\"false\",policy=\"\",format=\"json\"} 0",
+            "loki_distributor_lines_received_total{tenant=\"acme\",is_internal_stream=\"false\",policy=\"p\",format=\"otlp\"} 2",
+            "loki_distributor_bytes_received_total{tenant=\"acme\",retention_hours=\"\",is_internal_stream=\"false\",policy=\"p\",format=\"otlp\"} 6",
+            "loki_discarded_bytes_total{reason=\"blocked_ingestion_policy\",tenant=\"acme\",retention_hours=\"\",policy=\"q\",format=\"otlp\"} 9",
             "loki_ingester_memory_streams{tenant=\"acme\"} 2",
             "loki_ingester_streams_created_total{tenant=\"acme\"} 4",
             "loki_ingester_memory_chunks 3",

@@ -73,7 +73,7 @@ pub(crate) async fn push_otlp(State(app): State<Arc<App>>, request: Request) -> 
 async fn receive(app: &App, tenant: &Tenant, format: &str, body: Body) -> Result<Bytes, ApiError> {
     let read = read_body(app, body, app.settings.max_body_bytes).await;
     if read.as_ref().is_err_and(|error| error.status == StatusCode::PAYLOAD_TOO_LARGE) {
-        app.metrics.discarded(tenant.as_str(), format, "request_body_too_large", 0, 0);
+        app.metrics.refused(tenant.as_str(), format, "request_body_too_large");
     }
     read
 }
@@ -100,7 +100,7 @@ async fn run(
         let limits = of_task.limits.limits(tenant.as_str());
         let streams = decode(&of_task, &limits).inspect_err(|error| {
             if error.status == StatusCode::PAYLOAD_TOO_LARGE.as_u16() {
-                of_task.metrics.discarded(tenant.as_str(), format, "request_body_too_large", 0, 0);
+                of_task.metrics.refused(tenant.as_str(), format, "request_body_too_large");
             }
         })?;
         store(&of_task, &tenant, format, &limits, streams)
