@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc};
 use narvi_types::{Selector, Tenant};
 
 use crate::{
-    Ack, Builder, CompactionSummary, MaintenanceStats, OpenReport, PushStream, Result, RetentionSummary, Settings,
-    Subscription,
+    Ack, Builder, CompactionSummary, IndexStats, MaintenanceStats, OpenReport, PushStream, Result, RetentionSummary,
+    Settings, Subscription, WriterStats,
     deletes::{Book, MarkFiles},
     maintain::{self, Maintainer, Parts},
     read::{Packs, Tables},
@@ -170,6 +170,16 @@ impl Db {
     /// What merging and deleting files has done since the database was opened.
     pub fn maintenance_stats(&self) -> MaintenanceStats {
         self.inner.maintenance.maintainer.stats()
+    }
+
+    /// What pushes and flushes have done since the database was opened.
+    pub fn writer_stats(&self) -> WriterStats {
+        self.inner.writer.stats()
+    }
+
+    /// What look-ups in the index have taken since the database was opened.
+    pub fn index_stats(&self) -> IndexStats {
+        self.inner.tables.stats()
     }
 
     /// The settings it was opened with.

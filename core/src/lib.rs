@@ -27,6 +27,7 @@ mod clock;
 mod db;
 mod delete_api;
 mod deletes;
+mod distribution;
 mod error;
 mod exchange;
 mod failpoint;
@@ -57,13 +58,14 @@ pub use object_store;
 pub use crate::builder::Builder;
 pub use crate::db::Db;
 pub use crate::deletes::{DeleteId, DeleteIdError, DeleteRequest, DeleteStatus};
+pub use crate::distribution::Distribution;
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::exchange::{Heads, HeadsDetail, HeadsRequest, RemoteHeads};
 pub use crate::inspect::{CheckEvent, CheckReport, check, inspect};
 pub use crate::maintain::{CompactionSummary, MaintenanceStats, RetentionSummary};
 pub use crate::manifest::{ManifestSummary, inspect_manifest};
 pub use crate::query::{DbQuery, MemoryUsage, Rows, Snapshot};
-pub use crate::read::StreamStats;
+pub use crate::read::{IndexStats, LookUps, StreamStats};
 pub use crate::reader::{Reader, ReaderSettings};
 pub use crate::retention::{Retention, RetentionPolicy, StreamRetention};
 pub use crate::settings::{CompactionSettings, FlushSettings, RetentionSettings, Settings, WalSettings, WalSync};
@@ -73,4 +75,6 @@ pub use crate::store::{
 };
 pub use crate::tail::Tail;
 pub use crate::wal::{WalSummary, inspect_wal};
-pub use crate::writer::{Ack, Dropped, OpenReport, PushStream, Subscription, TailBatch};
+pub use crate::writer::{
+    Ack, BlockFigures, Dropped, FlushReason, OpenReport, PushStream, Subscription, TailBatch, WalStats, WriterStats,
+};

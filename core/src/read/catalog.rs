@@ -11,6 +11,7 @@ use narvi_types::{Labels, Matcher, Selector, Tenant, TimeRange};
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
+use super::look_ups::{IndexStats, Watch};
 use crate::{
     Error, ErrorKind, Result,
     manifest::{FileEntry, Manifest},
@@ -90,11 +91,12 @@ pub(crate) struct StoreCatalog {
 pub(crate) struct Tables {
     store: Arc<dyn Store>,
     open: Mutex<HashMap<String, Table>>,
+    watch: Watch,
 }
 
 impl Tables {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, open: Mutex::default() }
+        Self { store, open: Mutex::default(), watch: Watch::default() }
     }
 
     /// Opens a table: maps the file of a local store, fetches an object.
@@ -110,6 +112,11 @@ impl Tables {
         let table = Table::open(bytes).map_err(|error| index_error(&file.key, &error))?;
         self.open.lock().insert(file.key.clone(), table.clone());
         Ok(table)
+    }
+
+    /// What look-ups have taken.
+    pub(crate) fn stats(&self) -> IndexStats {
+        self.watch.stats()
     }
 
     /// Closes the tables that a manifest does not name.
@@ -147,6 +154,42 @@ impl StoreCatalog {
 
 impl Catalog for StoreCatalog {
     fn blocks(&self, tenant: &Tenant, selector: &Selector, range: TimeRange, budget: &Budget) -> Result<FoundBlocks> {
+        let look_up = || self.find_blocks(tenant, selector, range, budget);
+        self.tables.watch.measure(|stats| &mut stats.blocks, look_up)
+    }
+
+    fn label_names(
+        &self,
+        tenant: &Tenant,
+        matchers: &[Matcher],
+        range: TimeRange,
+        out: &mut BTreeSet<String>,
+    ) -> Result<()> {
+        let look_up = || self.collect(tenant, matchers, range, out, |part, series| part.label_names(series));
+        self.tables.watch.measure(|stats| &mut stats.label_names, look_up)
+    }
+
+    fn label_values(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+        out: &mut BTreeSet<String>,
+    ) -> Result<()> {
+        let look_up = || self.collect(tenant, matchers, range, out, |part, series| part.label_values(name, series));
+        self.tables.watch.measure(|stats| &mut stats.label_values, look_up)
+    }
+}
+
+impl StoreCatalog {
+    fn find_blocks(
+        &self,
+        tenant: &Tenant,
+        selector: &Selector,
+        range: TimeRange,
+        budget: &Budget,
+    ) -> Result<FoundBlocks> {
         let parts = self.parts(tenant, range)?;
         let mut found = FoundBlocks::default();
         // With one table every series is another stream; with several they have to be recognised.
@@ -188,29 +231,6 @@ impl Catalog for StoreCatalog {
         Ok(found)
     }
 
-    fn label_names(
-        &self,
-        tenant: &Tenant,
-        matchers: &[Matcher],
-        range: TimeRange,
-        out: &mut BTreeSet<String>,
-    ) -> Result<()> {
-        self.collect(tenant, matchers, range, out, |part, series| part.label_names(series))
-    }
-
-    fn label_values(
-        &self,
-        tenant: &Tenant,
-        name: &str,
-        matchers: &[Matcher],
-        range: TimeRange,
-        out: &mut BTreeSet<String>,
-    ) -> Result<()> {
-        self.collect(tenant, matchers, range, out, |part, series| part.label_values(name, series))
-    }
-}
-
-impl StoreCatalog {
     /// Adds what `look_up` finds in each part: among all series, or those that pass the matchers.
     fn collect(
         &self,

@@ -5,6 +5,7 @@ mod dead;
 mod executor;
 mod frame_part;
 mod head_part;
+mod look_ups;
 mod meta;
 mod packs;
 mod rows;
@@ -13,13 +14,16 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use self::meta::StreamStats;
 pub(crate) use self::{
     catalog::{Catalog, FoundBlocks, StoreCatalog, Tables},
     executor::Threads,
     meta::LabelScan,
     packs::Packs,
     source::{TenantSource, frame_part},
+};
+pub use self::{
+    look_ups::{IndexStats, LookUps},
+    meta::StreamStats,
 };
 
 use narvi_chunk::ChunkError;

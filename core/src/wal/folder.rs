@@ -54,6 +54,13 @@ impl Wal {
         list(&self.folder)
     }
 
+    /// Bytes of all segments.
+    pub(crate) fn bytes(&self) -> Result<u64> {
+        let lengths = self.generations()?.into_iter().map(|generation| fs::metadata(self.path_of(generation)));
+        // One that was removed meanwhile has none.
+        Ok(lengths.filter_map(|found| found.ok()).map(|found| found.len()).sum())
+    }
+
     /// Removes the segment of a generation. One that does not exist is no error.
     pub(crate) fn remove(&self, generation: u64) -> Result<()> {
         let path = self.path_of(generation);

@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::Writer;
+use super::{FlushReason, Writer};
 use crate::{Error, Result, WalSync};
 
 /// The running threads; they end when this is stopped or dropped.
@@ -76,20 +76,23 @@ impl Writer {
         !pressure.stop
     }
 
-    /// Whether it is time to flush.
-    pub(super) fn flush_is_due(&self) -> bool {
+    /// Why it is time to flush, if it is.
+    pub(super) fn flush_due(&self) -> Option<FlushReason> {
         let settings = &self.settings.flush;
         let now_ms = self.clock.now_ms();
         let state = self.state.load();
         let stats = state.generations.iter().filter(|g| !g.is_empty()).map(|g| g.stats());
         let stats: Vec<_> = stats.collect();
-        let Some(first_ms) = stats.iter().map(|s| s.first_push_ms).min() else { return false };
+        let first_ms = stats.iter().map(|s| s.first_push_ms).min()?;
         let last_ms = stats.iter().map(|s| s.last_push_ms).max().unwrap_or(first_ms);
         let older = |ms: u64, secs: u64| now_ms.saturating_sub(ms) >= secs.saturating_mul(1000);
-        self.load().is_full(settings)
-            || older(first_ms, settings.max_age_secs)
-            || older(last_ms, settings.idle_secs)
-            || self.active_is_full()
+        if self.load().is_full(settings) || self.active_is_full() {
+            return Some(FlushReason::Full);
+        }
+        if older(first_ms, settings.max_age_secs) {
+            return Some(FlushReason::MaxAge);
+        }
+        older(last_ms, settings.idle_secs).then_some(FlushReason::Idle)
     }
 }
 
@@ -98,10 +101,8 @@ fn flush_loop(writer: &Writer) {
     let shortest = Duration::from_millis(settings.retry_min_ms.max(1));
     let mut pause = shortest;
     while writer.sleep(TICK, false) {
-        if !writer.flush_is_due() {
-            continue;
-        }
-        if writer.flush().is_ok() {
+        let Some(reason) = writer.flush_due() else { continue };
+        if writer.flush_for(reason).is_ok() {
             pause = shortest;
             continue;
         }

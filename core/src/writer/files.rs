@@ -1,10 +1,13 @@
 //! Packs and the index table that refers to them, put into the store: what flushes and compactions have in common.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use narvi_chunk::{BlockPlace, ChunkError, PackOptions, PackWriter, Rows};
 use narvi_index::{BlockRef, IndexError, TableBuilder};
 use narvi_types::{Labels, Tenant, TimeRange};
 
+use super::stats::{BlockFigures, Tally};
 use crate::{Error, ErrorKind, Result, failpoint::Failpoints, manifest::FileEntry, store::Store};
 
 /// Files that are in the store and wait for their commit.
@@ -12,6 +15,10 @@ use crate::{Error, ErrorKind, Result, failpoint::Failpoints, manifest::FileEntry
 pub(crate) struct Output {
     pub(crate) packs: Vec<FileEntry>,
     pub(crate) tables: Vec<FileEntry>,
+    /// What the blocks are like, if they were counted.
+    pub(crate) figures: BlockFigures,
+    /// How long it took to put the last table.
+    pub(crate) table_time: Duration,
 }
 
 /// How files are made.
@@ -53,6 +60,7 @@ pub(crate) struct Files<'a> {
     table: TableBuilder,
     whole: Span,
     done: Output,
+    tally: Option<Tally>,
 }
 
 /// What all rows of a file have in common.
@@ -93,7 +101,12 @@ impl<'a> Files<'a> {
     /// Begins with nothing; a file is made when there is a row for it.
     pub(crate) fn new(settings: FileSettings<'a>, name: String, only: Option<Only>) -> Self {
         let (pack, table, whole, done) = (None, TableBuilder::new(), Span::EMPTY, Output::default());
-        Self { settings, name, only, pack, table, whole, done }
+        Self { settings, name, only, pack, table, whole, done, tally: None }
+    }
+
+    /// Counts blocks too.
+    pub(super) fn counted(self, tally: Tally) -> Self {
+        Self { tally: Some(tally), ..self }
     }
 
     /// `folder/name`, with the period in between if all rows are of one.
@@ -119,6 +132,9 @@ impl<'a> Files<'a> {
         for place in pack.writer.block(labels, rows).map_err(pack_error)? {
             pack.span.add(&place);
             self.whole.add(&place);
+            if let Some(tally) = &mut self.tally {
+                tally.block(tenant, &place);
+            }
             let block = BlockRef {
                 pack: pack.id,
                 frame: place.frame,
@@ -146,6 +162,9 @@ impl<'a> Files<'a> {
         store.put(&pack.key, &pack.parts)?;
         failpoints.hit(points.pack_put)?;
         let bytes = pack.parts.iter().map(|part| part.len() as u64).sum();
+        if let Some(tally) = &mut self.tally {
+            tally.pack(bytes);
+        }
         let entry = self.entry(pack.key, bytes, pack.span);
         self.done.packs.push(entry);
         Ok(())
@@ -159,6 +178,7 @@ impl<'a> Files<'a> {
         if self.done.packs.is_empty() {
             return Ok(self.done);
         }
+        let begun = Instant::now();
         let key = self.key("index", &format!("{}.index", self.name));
         let bytes = Bytes::from(std::mem::take(&mut self.table).finish().map_err(table_error)?);
         let FileSettings { store, failpoints, points, on_put, .. } = self.settings;
@@ -167,8 +187,10 @@ impl<'a> Files<'a> {
         on_put(&key);
         store.put(&key, &[bytes])?;
         failpoints.hit(points.table_put)?;
+        self.done.table_time = begun.elapsed();
         let entry = self.entry(key, size, self.whole);
         self.done.tables.push(entry);
+        self.done.figures = self.tally.take().map(Tally::finish).unwrap_or_default();
         Ok(self.done)
     }
 

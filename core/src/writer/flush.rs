@@ -1,8 +1,11 @@
 //! A flush: freezes generations, writes their rows into packs and one table, commits, and lets the WAL go.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use super::{Active, Load, Writer, output};
+use super::{
+    Active, FlushReason, Load, Writer, output,
+    stats::{BlockFigures, Written},
+};
 use crate::{Error, Result, head::Generation, manifest::Delta, state::State};
 
 /// What flushes leave for the next one.
@@ -18,6 +21,7 @@ struct Pending {
     delta: Delta,
     /// The newest generation whose rows it holds.
     generation: u64,
+    written: Written,
 }
 
 impl Flushing {
@@ -31,10 +35,16 @@ impl Flushing {
 impl Writer {
     /// Writes everything that was pushed before the call into files.
     pub(crate) fn flush(&self) -> Result<()> {
+        self.flush_for(FlushReason::Forced)
+    }
+
+    /// As [`Writer::flush`], for a reason that is counted.
+    pub(super) fn flush_for(&self, reason: FlushReason) -> Result<()> {
         let mut flushing = self.flushing.lock();
         // Without room for a new segment, what is frozen can still be flushed, which makes room.
         let rotated = self.rotate(|writer| !writer.active.read().generation.is_empty());
-        let flushed = self.try_flush_frozen(&mut flushing).and(rotated);
+        let flushed = self.try_flush_frozen(&mut flushing, reason).and(rotated);
+        self.stats.lock().flush_failures += u64::from(flushed.is_err());
         flushing.last_error = flushed.as_ref().err().cloned();
         flushed
     }
@@ -85,7 +95,7 @@ impl Writer {
     }
 
     /// Writes all frozen generations into files.
-    pub(super) fn try_flush_frozen(&self, flushing: &mut Flushing) -> Result<()> {
+    pub(super) fn try_flush_frozen(&self, flushing: &mut Flushing, reason: FlushReason) -> Result<()> {
         if let Some(pending) = flushing.pending.take() {
             self.commit(flushing, pending)?;
         }
@@ -95,13 +105,15 @@ impl Writer {
         let Some(newest) = generations.last().map(|generation| generation.id()) else { return Ok(()) };
         self.failpoints.hit("flush.begin")?;
         let mut delta = Delta { covered: Some((self.id, newest)), at_ms: self.clock.now_ms(), ..Delta::default() };
+        let mut written = Written { reason, blocks: BlockFigures::default(), table_time: Duration::ZERO };
         if generations.iter().any(|generation| !generation.is_empty()) {
             let output = output::write(self, newest, &generations)?;
+            (written.blocks, written.table_time) = (output.figures, output.table_time);
             delta.add_packs = output.packs.into_iter().map(Arc::new).collect();
             delta.add_tables = output.tables.into_iter().map(Arc::new).collect();
         }
         drop(generations);
-        self.commit(flushing, Pending { delta, generation: newest })
+        self.commit(flushing, Pending { delta, generation: newest, written })
     }
 
     /// Commits, and in one step with it lets queries see the files instead of the generations.
@@ -127,6 +139,7 @@ impl Writer {
             let generations = state.generations.iter().filter(|g| g.id() > covered).cloned().collect();
             State { manifest, generations }
         });
+        self.stats.lock().flushed(&pending.written);
         self.tell_relieved();
         self.failpoints.hit("flush.swapped")?;
         self.release_wal(covered)

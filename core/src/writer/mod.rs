@@ -13,6 +13,7 @@ mod output;
 mod push;
 mod replace;
 mod rows;
+mod stats;
 mod tail;
 
 #[cfg(test)]
@@ -22,7 +23,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -33,11 +34,13 @@ pub(crate) use self::{
     background::Background,
     files::{FileSettings, Files, Only, Output, Points},
     open::Setup,
+    stats::SECONDS,
 };
 use self::{flush::Flushing, tail::Subscribers};
 pub use self::{
     open::OpenReport,
     push::{Ack, PushStream},
+    stats::{BlockFigures, FlushReason, WalStats, WriterStats},
     tail::{Dropped, Subscription, TailBatch},
 };
 use crate::{
@@ -81,6 +84,10 @@ pub(crate) struct Writer {
     closed: AtomicBool,
     clock: Clock,
     report: Mutex<OpenReport>,
+    /// What is not counted elsewhere.
+    stats: Mutex<WriterStats>,
+    wal_records: AtomicU64,
+    wal_full_failures: AtomicU64,
     pub(crate) failpoints: Failpoints,
     /// Held for as long as the database is open.
     _lock: Option<open::FolderLock>,

@@ -5,11 +5,12 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Instant,
 };
 
 use parking_lot::{Mutex, RwLock};
 
-use super::{Active, Writer};
+use super::{Active, FlushReason, Writer};
 use crate::{
     Error, ErrorKind, LocalStore, MemoryStore, Result, Settings, Store, WalSync,
     clock::{Clock, draw_u64},
@@ -96,12 +97,17 @@ impl Writer {
             closed: false.into(),
             clock: Clock,
             report: Mutex::default(),
+            stats: Mutex::default(),
+            wal_records: 0.into(),
+            wal_full_failures: 0.into(),
             failpoints: Failpoints::new(),
             wal,
             settings,
             _lock: lock,
         };
+        let begun = Instant::now();
         writer.replay(&logged, covered)?;
+        writer.stats.lock().wal.replay_time = begun.elapsed();
         writer.failpoints.hit("open.replayed")?;
         // Garbage does no harm; a store that cannot be listed now is tried again next time.
         let _ = writer.collect_garbage();
@@ -128,7 +134,7 @@ impl Writer {
                 State { manifest: state.manifest.clone(), generations }
             });
             if self.load().is_too_much(&self.settings.flush) {
-                self.try_flush_frozen(&mut self.flushing.lock())?;
+                self.try_flush_frozen(&mut self.flushing.lock(), FlushReason::Full)?;
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use super::{
     Writer,
     files::{FileSettings, Files, Output, Points},
     rows::SortedRows,
+    stats::Tally,
 };
 use crate::{
     Result,
@@ -36,7 +37,8 @@ pub(super) fn write(writer: &Writer, newest: u64, generations: &[Arc<Generation>
         level: 0,
         on_put: &|_| {},
     };
-    let mut files = Files::new(settings, name, None);
+    let tally = Tally::new(writer.clock.now_ms(), writer.settings.flush.pack.frame_bytes);
+    let mut files = Files::new(settings, name, None).counted(tally);
     for (tenant, heads) in tenants {
         let streams = sorted_streams(&heads);
         // The same key twice cannot be: every stream is in the list once, and a stream has each period once.

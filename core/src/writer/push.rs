@@ -180,7 +180,7 @@ impl Writer {
                 record.stream(head.id(), (!head.is_in_wal()).then(|| head.labels()), entries);
             }
             self.failpoints.hit("push.append")?;
-            position = Some(segment.append(record)?);
+            position = Some(self.count_record(segment.append(record))?);
             self.failpoints.hit("push.appended")?;
         }
         for (head, entries) in batch.drain(..) {

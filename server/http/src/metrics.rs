@@ -1,15 +1,27 @@
 //! Metrics with Loki's names. One registry per server: two servers in one process do not share counters.
 
+mod process;
+mod query;
+mod store;
+
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
+use narvi::Db;
 use narvi_distributor::{Prepared, Taken, TenantStreams};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
+};
+
+pub(crate) use self::query::QueryDone;
+use self::{
+    process::ProcessMetrics,
+    query::{QueryKind, QueryMetrics},
+    store::StoreMetrics,
 };
 
 /// Upper ends of the buckets of request durations, in seconds; Loki's.
@@ -26,6 +38,11 @@ struct Request {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfTenant {
     tenant: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfIngester {
+    ingester: String,
 }
 
 /// What Loki tells lines apart by. Streams of its own making do not exist here.
@@ -80,11 +97,6 @@ impl StoreTimes {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct QueryKind {
-    query_type: String,
-}
-
 type Seconds = Family<Request, Histogram, fn() -> Histogram>;
 type QuerySeconds = Family<QueryKind, Histogram, fn() -> Histogram>;
 
@@ -103,7 +115,11 @@ pub(crate) struct Metrics {
     limits_read_at: Gauge<f64, AtomicU64>,
     discarded_lines: Family<Discarded, Counter>,
     discarded_bytes: Family<Discarded, Counter>,
-    queries: QuerySeconds,
+    appends: Family<OfIngester, Counter>,
+    append_failures: Family<OfIngester, Counter>,
+    queries: QueryMetrics,
+    store: StoreMetrics,
+    process: ProcessMetrics,
     panics: Counter,
     pub(crate) tails: TailMetrics,
     gauges: Gauges,
@@ -143,8 +159,6 @@ struct Gauges {
     wal_replay: Gauge,
     wal_corruptions: Counter,
     queue_length: Gauge,
-    process_cpu: Gauge<f64, AtomicU64>,
-    process_memory: Gauge,
 }
 
 /// What the store holds.
@@ -179,7 +193,11 @@ impl Metrics {
             limits_read_at: Gauge::default(),
             discarded_lines: Family::default(),
             discarded_bytes: Family::default(),
-            queries: Family::new_with_constructor(histogram as fn() -> Histogram),
+            appends: Family::default(),
+            append_failures: Family::default(),
+            queries: QueryMetrics::default(),
+            store: StoreMetrics::default(),
+            process: ProcessMetrics::default(),
             panics: Counter::default(),
             tails: TailMetrics::default(),
             gauges: Gauges::default(),
@@ -219,6 +237,16 @@ impl Metrics {
             "Bytes of structured metadata received per tenant",
             self.metadata_bytes.clone(),
         );
+        add.register(
+            "loki_distributor_ingester_appends",
+            "Pushes given to the store, which is the only ingester",
+            self.appends.clone(),
+        );
+        add.register(
+            "loki_distributor_ingester_append_failures",
+            "Pushes that the store refused",
+            self.append_failures.clone(),
+        );
         add.register("loki_discarded_samples", "Lines refused, by reason", self.discarded_lines.clone());
         add.register("loki_discarded_bytes", "Bytes of lines refused, by reason", self.discarded_bytes.clone());
         add.register("loki_mutated_samples", "Lines changed, by reason", self.truncated_lines.clone());
@@ -249,12 +277,12 @@ impl Metrics {
             self.gauges.wal_corruptions.clone(),
         );
         add.register("loki_query_scheduler_queue_length", "Queries that wait", self.gauges.queue_length.clone());
-        add.register("logql_query_duration_seconds", "Seconds that LogQL queries took", self.queries.clone());
+        self.queries.register(add);
         add.register("loki_querier_tail_active", "Number of active tailers", self.tails.active.clone());
         add.register("loki_querier_tail_active_streams", "Streams being tailed", self.tails.streams.clone());
         add.register("loki_querier_tail_bytes", "Bytes of lines tailed", self.tails.bytes.clone());
-        add.register("process_cpu_seconds", "User and system CPU seconds spent", self.gauges.process_cpu.clone());
-        add.register("process_resident_memory_bytes", "Resident memory", self.gauges.process_memory.clone());
+        self.process.register(add);
+        self.store.register(add);
         self.compactor.register(add);
         let version = env!("CARGO_PKG_VERSION");
         let build = vec![("version", version), ("revision", ""), ("branch", ""), ("goversion", "")];
@@ -273,8 +301,15 @@ impl Metrics {
     }
 
     /// Counts a query.
-    pub(crate) fn query(&self, query_type: &str, seconds: f64) {
-        self.queries.get_or_create(&QueryKind { query_type: query_type.to_owned() }).observe(seconds);
+    pub(crate) fn query(&self, done: &QueryDone) {
+        self.queries.done(done);
+    }
+
+    /// Counts a push that was given to the store under this name.
+    pub(crate) fn appended(&self, ingester: &str, good: bool) {
+        let of = OfIngester { ingester: ingester.to_owned() };
+        self.appends.get_or_create(&of).inc();
+        self.append_failures.get_or_create(&of).inc_by(u64::from(!good));
     }
 
     /// Counts a request that panicked.
@@ -337,7 +372,6 @@ impl Metrics {
 
     /// Sets what the store and the distributor count themselves.
     fn set_figures(&self, figures: &StoreFigures) {
-        let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         self.gauges.memory_chunks.set(signed(figures.memory_streams));
         self.gauges.memory_bytes.set(signed(figures.memory_bytes));
         let gauges = &self.gauges;
@@ -356,13 +390,15 @@ impl Metrics {
         }
     }
 
+    /// Takes over what a store and the system have counted.
+    pub(crate) fn update(&self, db: &Db) {
+        self.store.update(db);
+        self.process.update();
+    }
+
     /// The text of all metrics, with that of others behind.
     pub(crate) fn text(&self, figures: StoreFigures, others: &str) -> String {
         self.set_figures(&figures);
-        if let Some((cpu, memory)) = process_figures() {
-            self.gauges.process_cpu.set(cpu);
-            self.gauges.process_memory.set(memory);
-        }
         let mut out = String::new();
         // Writing to a string cannot fail.
         let _ = prometheus_client::encoding::text::encode_registry(&mut out, &self.registry);
@@ -372,15 +408,8 @@ impl Metrics {
     }
 }
 
-/// CPU seconds and resident bytes of this process, where the system tells them in `/proc`.
-fn process_figures() -> Option<(f64, i64)> {
-    const TICKS_PER_SECOND: f64 = 100.0;
-    const PAGE_BYTES: i64 = 4096;
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // The name of the process, in parentheses, may hold anything.
-    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let number = |at: usize| fields.get(at)?.parse::<i64>().ok();
-    Some(((number(11)? + number(12)?) as f64 / TICKS_PER_SECOND, number(21)? * PAGE_BYTES))
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

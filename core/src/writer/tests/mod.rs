@@ -3,6 +3,7 @@
 mod crash;
 mod dump;
 mod model;
+mod stats;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -10,8 +11,8 @@ use narvi_types::{Entry, Labels, MatchOp, Matcher, Metadata, Selector, Tenant, T
 
 use self::dump::{Rows, distinct, dump, expect_push};
 use crate::{
-    Builder, CompactionSettings, Db, ErrorKind, Fault, FaultStore, FlushSettings, MemoryStore, PushStream, Settings,
-    Store, StoreErrorKind, WalSettings, WalSync,
+    Builder, CompactionSettings, Db, ErrorKind, Fault, FaultStore, FlushReason, FlushSettings, MemoryStore, PushStream,
+    Settings, Store, StoreErrorKind, WalSettings, WalSync,
     failpoint::Action,
     wal::{Poison, RecordBuilder, Segment},
 };
@@ -441,16 +442,16 @@ fn nothing_stays_open() {
 fn age_and_idleness_flush() {
     let db = Builder::in_memory().settings(quiet()).open().expect("opened");
     let writer = &db.inner.writer;
-    assert!(!writer.flush_is_due());
+    assert_eq!(writer.flush_due(), None);
     db.push(&tenant("a"), vec![stream("x", &[(1, "x")])]).expect("pushed");
-    assert!(!writer.flush_is_due());
-    for (age, idle) in [(0, u64::MAX), (u64::MAX, 0)] {
+    assert_eq!(writer.flush_due(), None);
+    for (age, idle, reason) in [(0, u64::MAX, FlushReason::MaxAge), (u64::MAX, 0, FlushReason::Idle)] {
         let mut settings = quiet();
         settings.flush.max_age_secs = age;
         settings.flush.idle_secs = idle;
         let db = Builder::in_memory().settings(settings).open().expect("opened");
-        assert!(!db.inner.writer.flush_is_due(), "nothing to flush");
+        assert_eq!(db.inner.writer.flush_due(), None, "nothing to flush");
         db.push(&tenant("a"), vec![stream("x", &[(1, "x")])]).expect("pushed");
-        assert!(db.inner.writer.flush_is_due() || db.state().manifest.sequence > 0);
+        assert!(db.inner.writer.flush_due() == Some(reason) || db.state().manifest.sequence > 0);
     }
 }

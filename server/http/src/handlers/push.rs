@@ -132,7 +132,9 @@ fn store(
     if !streams.is_empty() {
         // Learned once they are stored, so that a push that is sent again is not counted twice. Lines are shared.
         let learned = app.patterns.is_some().then(|| streams.clone());
-        app.db.push(tenant, streams)?.wait()?;
+        let stored = app.db.push(tenant, streams).and_then(|ack| ack.wait());
+        app.metrics.appended(&app.settings.instance_address, stored.is_ok());
+        stored?;
         app.learn_patterns(tenant, &learned.unwrap_or_default());
     }
     match prepared.error {

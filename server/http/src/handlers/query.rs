@@ -7,7 +7,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use narvi::logql::{self, Answer, Data, Params, Query, ast::Expr};
+use narvi::logql::{self, Answer, Budget, Data, Params, Query, ast::Expr};
 use narvi_config::Limits;
 
 use super::{Asked, json, policy};
@@ -15,6 +15,7 @@ use crate::{
     App,
     encode::{self, Timing},
     error::ApiError,
+    metrics::QueryDone,
     params::{go_duration, print_prometheus_duration},
 };
 
@@ -108,26 +109,43 @@ fn nothing(asked: &Asked, data: Data) -> Response {
 
 async fn run(app: Arc<App>, asked: Asked, query: Query) -> Result<Response, ApiError> {
     let started = Instant::now();
-    let kind = match (query.expr(), query.params().instant) {
-        (Expr::Log(_), _) => "filter",
-        (Expr::Metric(_), true) => "instant",
-        (Expr::Metric(_), false) => "metric",
+    let mut done = QueryDone {
+        status: StatusCode::OK.as_u16(),
+        is_log: matches!(query.expr(), Expr::Log(_)),
+        is_instant: query.params().instant,
+        seconds: 0.0,
+        waited_seconds: None,
+        bytes: 0,
+        parts: 0,
     };
     let tags = super::request_limits::tags(&asked.headers);
     let limits = asked.limits.clone();
     let (flags, categorized) = (flags(&asked), categorize(&asked));
-    let (body, _) = app
-        .ask(app.budget(&limits), move |app, budget| {
-            let queue_secs = started.elapsed().as_secs_f64();
-            policy::check_bytes(app, &asked, &query)?;
-            let answer = logql::evaluate(&query, &app.view(&asked.tenants), &app.db.executor(), budget)?;
-            let exec_secs = started.elapsed().as_secs_f64() - queue_secs;
-            app.metrics.query(kind, exec_secs);
-            tracing::debug!(query_type = kind, exec_secs, query_tags = tags.as_str(), "query");
-            Ok(encode::answer(&answer, &flags, categorized, Timing { exec_secs, queue_secs }))
-        })
-        .await?;
-    Ok(json(body))
+    let work = move |app: &App, budget: &Budget| {
+        let queue_secs = started.elapsed().as_secs_f64();
+        policy::check_bytes(app, &asked, &query)?;
+        let answer = logql::evaluate(&query, &app.view(&asked.tenants), &app.db.executor(), budget)?;
+        let exec_secs = started.elapsed().as_secs_f64() - queue_secs;
+        let read = &answer.statistics;
+        let done = QueryDone {
+            seconds: exec_secs,
+            waited_seconds: Some(queue_secs),
+            bytes: read.bytes,
+            parts: read.parts,
+            ..done
+        };
+        app.metrics.query(&done);
+        tracing::debug!(query_type = done.kind(), exec_secs, query_tags = tags.as_str(), "query");
+        Ok(encode::answer(&answer, &flags, categorized, Timing { exec_secs, queue_secs }))
+    };
+    match app.ask(app.budget(&limits), work).await {
+        Ok((body, _)) => Ok(json(body)),
+        Err(error) => {
+            (done.status, done.seconds) = (error.status.as_u16(), started.elapsed().as_secs_f64());
+            app.metrics.query(&done);
+            Err(error)
+        }
+    }
 }
 
 /// Refuses queries that the tenant's limits do not allow.

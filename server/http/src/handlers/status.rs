@@ -25,6 +25,9 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let usage = app.db.memory_usage();
     let now_ms = app.now().as_ns() / 1_000_000;
     app.metrics.compactor.update(&app.db, u64::try_from(now_ms).unwrap_or(0));
+    let of_task = app.clone();
+    // Looks into folders.
+    let _ = tokio::task::spawn_blocking(move || of_task.metrics.update(&of_task.db)).await;
     let figures = StoreFigures {
         memory_streams: usage.streams,
         memory_bytes: usage.bytes,

@@ -4,6 +4,7 @@ mod bad_requests;
 mod deletes;
 mod endpoints;
 mod isolation;
+mod metrics;
 mod tail;
 
 use std::{
@@ -12,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use narvi::Builder;
+use narvi::{Builder, Db};
 use narvi_http::{App, HttpSettings};
 use tokio::runtime::Runtime;
 
@@ -49,7 +50,11 @@ impl Server {
     /// A server whose tails may be so many entries behind.
     pub(crate) fn with_queue(entries: usize, change: impl FnOnce(&mut HttpSettings)) -> Self {
         let store = narvi::Settings { tail_queue_entries: entries, ..narvi::Settings::default() };
-        let db = Builder::in_memory().settings(store).open().expect("opens");
+        Self::over(Builder::in_memory().settings(store).open().expect("opens"), change)
+    }
+
+    /// A server over a database.
+    pub(crate) fn over(db: Db, change: impl FnOnce(&mut HttpSettings)) -> Self {
         let mut settings = HttpSettings { auth_enabled: true, ..HttpSettings::default() };
         change(&mut settings);
         let app = App::new(db, settings);
