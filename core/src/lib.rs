@@ -60,7 +60,7 @@ pub use crate::db::Db;
 pub use crate::deletes::{DeleteId, DeleteIdError, DeleteRequest, DeleteStatus};
 pub use crate::distribution::Distribution;
 pub use crate::error::{Error, ErrorKind, Result};
-pub use crate::exchange::{Heads, HeadsDetail, HeadsRequest, RemoteHeads};
+pub use crate::exchange::{Heads, HeadsDetail, HeadsRequest, RemoteHeads, decode_push, encode_push};
 pub use crate::inspect::{CheckEvent, CheckReport, check, inspect};
 pub use crate::maintain::{CompactionSummary, MaintenanceStats, RetentionSummary};
 pub use crate::manifest::{ManifestSummary, inspect_manifest};

@@ -1,4 +1,5 @@
-//! Rows that are not in files yet, between processes: what a process that writes gives to one that only reads.
+//! Rows that are not in files yet, between processes: what a process that writes gives to one that only reads, and what it is
+//! sent to write ([`encode_push`]).
 //!
 //! A reader in another process ([`Reader`](crate::Reader)) sees the files of a shared store by itself. Of the rest it asks each
 //! writer, which answers with [`Heads`]: the rows of its generations, and the number of the manifest that it had when it
@@ -19,6 +20,7 @@
 
 mod export;
 mod import;
+mod push;
 mod request;
 
 #[cfg(test)]
@@ -28,6 +30,7 @@ pub(crate) use self::import::import;
 pub use self::{
     export::{Heads, HeadsDetail},
     import::RemoteHeads,
+    push::{decode_push, encode_push},
     request::HeadsRequest,
 };
 

@@ -12,7 +12,7 @@ mod tests;
 pub use self::inspect::{WalSummary, inspect_wal};
 pub(crate) use self::{
     folder::Wal,
-    record::{RecordBuilder, decode},
+    record::{RecordBuilder, StreamRows, decode},
     replay::replay,
     segment::{Poison, Segment},
 };

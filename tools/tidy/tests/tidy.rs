@@ -9,7 +9,7 @@ use std::{
 
 /// Which packages of the workspace each package may use. Left out: itself. `types <- chunk, index, logql <- core <- server,
 /// bindings`, and no arrow among chunk, index and logql.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("narvi-types", &[]),
     ("narvi-chunk", &["narvi-types"]),
     ("narvi-index", &["narvi-types"]),
@@ -22,6 +22,8 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("narvi-patterns", &["narvi-types"]),
     ("narvi-dns", &[]),
     ("narvi-ring", &["narvi-dns", "narvi-types"]),
+    ("narvi-rpc", &["narvi", "narvi-types"]),
+    ("narvi-ingester", &["narvi", "narvi-rpc"]),
     ("narvi-ruler", &["narvi", "narvi-types", "narvi-config"]),
     (
         "narvi-http",
@@ -38,6 +40,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("narvi-bin", &["narvi", "narvi-config", "narvi-compactor", "narvi-http", "narvi-ruler"]),
     ("narvi-c", &["narvi"]),
     ("narvi-benches", &["narvi", "narvi-types", "narvi-chunk", "narvi-index", "narvi-logql"]),
+    ("narvi-proto", &[]),
     ("narvi-tidy", &[]),
 ];
 

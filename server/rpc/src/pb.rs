@@ -1,0 +1,31 @@
+//! The code of messages and services, made from `proto` by `tools/proto`.
+
+/// Messages and services of Narvi.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    rust_2018_idioms,
+    clippy::all,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::too_many_lines
+)]
+pub(crate) mod narvi {
+    include!("generated/narvi.v1.rs.in");
+}
+
+/// The health service that orchestrators know.
+#[allow(
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    rust_2018_idioms,
+    clippy::all,
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::too_many_lines
+)]
+pub(crate) mod health {
+    include!("generated/grpc.health.v1.rs.in");
+}

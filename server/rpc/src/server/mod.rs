@@ -1,0 +1,155 @@
+//! The server: services on a listener, until it is told to stop.
+
+mod calls;
+pub(crate) mod health;
+mod ingester;
+mod querier;
+mod queue;
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::{net::TcpListener, sync::oneshot};
+use tonic::{
+    codec::CompressionEncoding,
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
+
+pub use self::calls::CallObserver;
+use self::calls::Calls;
+use crate::{
+    error::{RpcError, RpcErrorKind},
+    pb::{
+        health::health_server::HealthServer,
+        narvi::{ingester_server::IngesterServer, querier_server::QuerierServer},
+    },
+    service::{IngesterService, QuerierService},
+    settings::ServerLimits,
+};
+
+/// Bytes that a peer may send ahead: the 64 KiB of HTTP/2 would make each frame of rows several round trips.
+pub(crate) const STREAM_WINDOW: u32 = 2 << 20;
+pub(crate) const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// What a process offers.
+#[derive(Clone, Default)]
+pub struct Services {
+    ingester: Option<Arc<dyn IngesterService>>,
+    querier: Option<Arc<dyn QuerierService>>,
+    observer: Option<Arc<dyn CallObserver>>,
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (ingester, querier) = (self.ingester.is_some(), self.querier.is_some());
+        f.debug_struct("Services").field("ingester", &ingester).field("querier", &querier).finish_non_exhaustive()
+    }
+}
+
+impl Services {
+    /// Nothing but health.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Offers an ingester.
+    #[must_use]
+    pub fn ingester(mut self, service: Arc<dyn IngesterService>) -> Self {
+        self.ingester = Some(service);
+        self
+    }
+
+    /// Offers a querier.
+    #[must_use]
+    pub fn querier(mut self, service: Arc<dyn QuerierService>) -> Self {
+        self.querier = Some(service);
+        self
+    }
+
+    /// Tells of each call that was answered.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn CallObserver>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    fn routes(self, limits: &ServerLimits) -> (Routes, Arc<Calls>) {
+        let calls = Arc::new(Calls::new(limits, self.observer));
+        let (recv, send) = (limits.max_recv_bytes, limits.max_send_bytes);
+        let health = health::Adapter { ingester: self.ingester.clone(), querier: self.querier.clone() };
+        let mut routes = Routes::new(HealthServer::new(health));
+        // Both limits are set: the library's own are 4 MiB for what comes, and none for what goes. Answers are compressed for
+        // callers that compress what they ask.
+        if let Some(service) = self.ingester {
+            let adapter = ingester::Adapter { service, calls: calls.clone() };
+            let server = IngesterServer::new(adapter).max_decoding_message_size(recv).max_encoding_message_size(send);
+            let gzip = CompressionEncoding::Gzip;
+            routes = routes.add_service(server.accept_compressed(gzip).send_compressed(gzip));
+        }
+        if let Some(service) = self.querier {
+            let adapter = querier::Adapter { service, calls: calls.clone() };
+            let server = QuerierServer::new(adapter).max_decoding_message_size(recv).max_encoding_message_size(send);
+            let gzip = CompressionEncoding::Gzip;
+            routes = routes.add_service(server.accept_compressed(gzip).send_compressed(gzip));
+        }
+        (routes, calls)
+    }
+}
+
+/// The services as routes of an HTTP server, which must speak HTTP/2 and bounds its connections itself.
+pub fn router(services: Services, limits: &ServerLimits) -> axum::Router {
+    services.routes(limits).0.into_axum_router()
+}
+
+/// Answers calls on a listener until `shutdown` is over. Then no call is taken any more, tails end, and what else is under way
+/// has the time of grace; what is not over then ends with the runtime.
+///
+/// # Errors
+/// The listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    services: Services,
+    limits: ServerLimits,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RpcError> {
+    let some = |time: Duration| (!time.is_zero()).then_some(time);
+    let (routes, calls) = services.routes(&limits);
+    let mut server = Server::builder()
+        .max_concurrent_streams((limits.max_concurrent_streams > 0).then_some(limits.max_concurrent_streams))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keepalive_interval(some(limits.keepalive_time))
+        .http2_keepalive_timeout(some(limits.keepalive_timeout));
+    if let Some(age) = some(limits.max_connection_age) {
+        server = server.max_connection_age(age);
+    }
+    if let Some(grace) = some(limits.max_connection_age_grace) {
+        server = server.max_connection_age_grace(grace);
+    }
+    let (stopping, stopped) = oneshot::channel();
+    let signal = async {
+        shutdown.await;
+        calls.closing.store(true, Ordering::Relaxed);
+        // The server may be over already.
+        let _ = stopping.send(());
+    };
+    let patience = async {
+        if stopped.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        tokio::time::sleep(limits.grace).await;
+    };
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    tokio::select! {
+        served = server.add_routes(routes).serve_with_incoming_shutdown(incoming, signal) => served.map_err(|error| {
+            RpcError::new(RpcErrorKind::Unavailable, format!("the gRPC server failed: {error}"))
+        }),
+        () = patience => {
+            tracing::warn!(seconds = limits.grace.as_secs(), "gRPC calls go on after the time of grace; they end now");
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Clients and servers over loopback.
+
+mod calls;
+mod faults;
+mod server;
