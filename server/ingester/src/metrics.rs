@@ -10,7 +10,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// What an ingester counts of pushes. What it holds in memory, the HTTP server of the process tells.
+/// What an ingester counts of pushes. For processes without an HTTP server over the same database, which counts these under
+/// the same names: a registry may have a name once.
 #[derive(Debug, Default)]
 pub struct IngesterMetrics {
     records: Counter,
