@@ -73,7 +73,7 @@ pub use crate::store::{
     Fault, FaultStore, LocalStore, MemoryStore, ObjectInfo, ObjectStoreAdapter, ObservedStore, SpreadStore, Store,
     StoreError, StoreErrorKind, StoreOperation,
 };
-pub use crate::tail::Tail;
+pub use crate::tail::{Tail, TailQuery};
 pub use crate::wal::{WalSummary, inspect_wal};
 pub use crate::writer::{
     Ack, BlockFigures, Dropped, FlushReason, OpenReport, PushStream, Subscription, TailBatch, WalStats, WriterStats,

@@ -55,6 +55,15 @@ struct Inner {
     marks: Arc<MarkFiles>,
 }
 
+/// The newest manifest that any of the writers knew.
+fn newest_known(remote: &[RemoteHeads]) -> Result<u64> {
+    if remote.iter().any(|heads| !heads.is_complete()) {
+        let text = "a writer's answer ended early: rows in its memory are missing; try again";
+        return Err(Error::new(ErrorKind::Unavailable, text));
+    }
+    Ok(remote.iter().map(RemoteHeads::manifest).max().unwrap_or(0))
+}
+
 /// How often a manifest is looked for that a writer has seen: a listing may lag behind.
 const LOOKS: u32 = 5;
 
@@ -99,15 +108,40 @@ impl Reader {
     /// As for [`Reader::refresh`]; [`ErrorKind::Unavailable`] when what a writer gave is not complete, or when the manifest
     /// that it knew does not show in the store.
     pub fn snapshot_with(&self, tenant: &Tenant, remote: Vec<RemoteHeads>) -> Result<Snapshot> {
-        if remote.iter().any(|heads| !heads.is_complete()) {
-            let text = "a writer's answer ended early: rows in its memory are missing; try again";
-            return Err(Error::new(ErrorKind::Unavailable, text));
-        }
-        let known = remote.iter().map(RemoteHeads::manifest).max().unwrap_or(0);
-        let manifest = self.at_least(known)?;
-        let imported = exchange::import(tenant, remote, &manifest);
-        let cuts = self.0.book.cuts(&manifest, tenant, None);
-        let catalog = StoreCatalog::new(manifest, self.0.tables.clone());
+        let manifest = self.at_least(newest_known(&remote)?)?;
+        Ok(self.view(tenant, remote, &manifest, &manifest))
+    }
+
+    /// As [`Reader::snapshot_with`], without the rows in files.
+    ///
+    /// # Errors
+    /// As for [`Reader::snapshot_with`].
+    pub fn snapshot_of_memory(&self, tenant: &Tenant, remote: Vec<RemoteHeads>) -> Result<Snapshot> {
+        let manifest = self.at_least(newest_known(&remote)?)?;
+        Ok(self.view(tenant, remote, &manifest, &Arc::default()))
+    }
+
+    /// Takes a view of a tenant's rows in files as of a manifest, or a newer one: that which a writer knew when it told what
+    /// is in its memory.
+    ///
+    /// # Errors
+    /// As for [`Reader::snapshot_with`].
+    pub fn snapshot_since(&self, tenant: &Tenant, manifest: u64) -> Result<Snapshot> {
+        let manifest = self.at_least(manifest)?;
+        Ok(self.view(tenant, Vec::new(), &manifest, &manifest))
+    }
+
+    /// Rows in memory, and in the files of a manifest, with what the newest one hides.
+    fn view(
+        &self,
+        tenant: &Tenant,
+        remote: Vec<RemoteHeads>,
+        newest: &Arc<Manifest>,
+        files: &Arc<Manifest>,
+    ) -> Snapshot {
+        let imported = exchange::import(tenant, remote, files);
+        let cuts = self.0.book.cuts(newest, tenant, None);
+        let catalog = StoreCatalog::new(files.clone(), self.0.tables.clone());
         let source = TenantSource {
             tenant: tenant.clone(),
             catalog: Arc::new(catalog),
@@ -116,7 +150,7 @@ impl Reader {
             cuts,
             marks: self.0.marks.clone(),
         };
-        Ok(Snapshot { source, _charges: imported.charges })
+        Snapshot { source, _charges: imported.charges }
     }
 
     /// Runs queries on as many threads as the settings allow.

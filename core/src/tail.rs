@@ -6,7 +6,7 @@ use std::{
 };
 
 use narvi_logql::{self as logql, Budget, Data, Inline, Params, Query, Row, Source, ast::Expr, memory::MemorySource};
-use narvi_types::{Direction, Tenant};
+use narvi_types::{Direction, Entry, Labels, Selector, Tenant};
 use parking_lot::Mutex;
 
 use crate::{
@@ -21,8 +21,16 @@ use crate::{
 #[derive(Debug)]
 pub struct Tail {
     subscription: Subscription,
-    query: Query,
+    query: TailQuery,
     deletes: Deletes,
+}
+
+/// The stages of a log query, for lines that are followed. [`Tail`] runs them on the pushes of a database; whoever gets lines
+/// from elsewhere runs them by itself.
+#[derive(Clone, Debug)]
+pub struct TailQuery {
+    selector: Selector,
+    query: Query,
 }
 
 /// The requests to delete that hide lines of a tenant.
@@ -36,6 +44,61 @@ struct Deletes {
     packs: Arc<Packs>,
     tables: Arc<Tables>,
     marks: Arc<MarkFiles>,
+}
+
+impl TailQuery {
+    /// Takes a log query. `categorize` keeps structured metadata and parsed labels apart from the labels of the stream.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Query`]: the query is wrong, or a metric query.
+    pub fn new(expr: Expr, categorize: bool) -> Result<Self> {
+        let Expr::Log(log) = &expr else {
+            return Err(Error::new(ErrorKind::Query, "a metric query cannot be followed; only lines can"));
+        };
+        let selector = log.selector.clone();
+        let mut params = Params::range(i64::MIN, i64::MAX, 0);
+        params.limit = None;
+        params.direction = Direction::Forward;
+        params.categorize = categorize;
+        let query = Query::new(expr, params);
+        query.plan()?;
+        Ok(Self { selector, query })
+    }
+
+    /// The streams that are followed.
+    pub fn selector(&self) -> &Selector {
+        &self.selector
+    }
+
+    /// The lines of one stream that pass the stages, oldest first.
+    ///
+    /// # Errors
+    /// A stage fails in a way that a query would fail too.
+    pub fn rows(&self, labels: &Labels, entries: Vec<Entry>) -> Result<Vec<Row>> {
+        let mut source = MemorySource::new();
+        for entry in entries {
+            source.push(labels, entry);
+        }
+        self.evaluate(&source)
+    }
+
+    fn evaluate(&self, source: &dyn Source) -> Result<Vec<Row>> {
+        let answer = logql::evaluate(&self.query, source, &Inline, &Budget::unlimited())?;
+        let Data::Streams(streams) = answer.data else { return Ok(Vec::new()) };
+        let mut rows: Vec<Row> = Vec::new();
+        for stream in streams {
+            let labels = stream.labels;
+            rows.extend(stream.entries.into_iter().map(|entry| Row {
+                labels: labels.clone(),
+                ts: entry.ts,
+                line: entry.line,
+                structured: entry.structured,
+                parsed: entry.parsed,
+            }));
+        }
+        rows.sort_by_key(|row| row.ts);
+        Ok(rows)
+    }
 }
 
 impl Db {
@@ -55,16 +118,7 @@ impl Db {
     /// # Errors
     /// As for [`Db::tail`].
     pub fn tail_expr(&self, tenant: &Tenant, expr: Expr, categorize: bool) -> Result<Tail> {
-        let Expr::Log(log) = &expr else {
-            return Err(Error::new(ErrorKind::Query, "a metric query cannot be followed; only lines can"));
-        };
-        let selector = log.selector.clone();
-        let mut params = Params::range(i64::MIN, i64::MAX, 0);
-        params.limit = None;
-        params.direction = Direction::Forward;
-        params.categorize = categorize;
-        let query = Query::new(expr, params);
-        query.plan()?;
+        let query = TailQuery::new(expr, categorize)?;
         let deletes = Deletes {
             tenant: tenant.clone(),
             db: Arc::downgrade(&self.inner),
@@ -73,7 +127,7 @@ impl Db {
             tables: self.tables().clone(),
             marks: self.marks().clone(),
         };
-        Ok(Tail { subscription: self.subscribe(tenant, selector), query, deletes })
+        Ok(Tail { subscription: self.subscribe(tenant, query.selector().clone()), query, deletes })
     }
 }
 
@@ -89,35 +143,13 @@ impl Tail {
             let left = deadline.map_or(timeout, |at| at.saturating_duration_since(Instant::now()));
             let Some(batch) = self.subscription.recv_timeout(left) else { return Ok(None) };
             let rows = match self.deletes.source(&batch)? {
-                Some(source) => self.evaluate(&source)?,
-                None => {
-                    let mut source = MemorySource::new();
-                    batch.entries.into_iter().for_each(|entry| source.push(&batch.labels, entry));
-                    self.evaluate(&source)?
-                }
+                Some(source) => self.query.evaluate(&source)?,
+                None => self.query.rows(&batch.labels, batch.entries)?,
             };
             if !rows.is_empty() {
                 return Ok(Some(rows));
             }
         }
-    }
-
-    fn evaluate(&self, source: &dyn Source) -> Result<Vec<Row>> {
-        let answer = logql::evaluate(&self.query, source, &Inline, &Budget::unlimited())?;
-        let Data::Streams(streams) = answer.data else { return Ok(Vec::new()) };
-        let mut rows: Vec<Row> = Vec::new();
-        for stream in streams {
-            let labels = stream.labels;
-            rows.extend(stream.entries.into_iter().map(|entry| Row {
-                labels: labels.clone(),
-                ts: entry.ts,
-                line: entry.line,
-                structured: entry.structured,
-                parsed: entry.parsed,
-            }));
-        }
-        rows.sort_by_key(|row| row.ts);
-        Ok(rows)
     }
 
     /// Takes the list of the lines dropped since the last call, and how many there were in all: the list ends after

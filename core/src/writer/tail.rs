@@ -35,6 +35,13 @@ pub struct Dropped {
     pub timestamp: Timestamp,
 }
 
+impl Dropped {
+    /// A line of a stream.
+    pub fn new(labels: Labels, timestamp: Timestamp) -> Self {
+        Self { labels, timestamp }
+    }
+}
+
 /// Follows the pushes to selected streams of one tenant. Dropping it ends that. May be used from several threads.
 #[derive(Debug)]
 pub struct Subscription {

@@ -11,12 +11,14 @@ use std::{
 
 use axum::http::StatusCode;
 use narvi::{
-    Db, Tenant, Timestamp,
+    Db, FlushSettings, Tenant, Timestamp,
     logql::{Budget, BudgetLimits},
 };
 use narvi_config::{Config, Limits, Runtime};
 use narvi_distributor::Distributor;
+use narvi_logs::{Logs, Push, Read};
 use narvi_patterns::PatternStore;
+use prometheus_client::registry::Registry;
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
@@ -45,6 +47,8 @@ pub struct HttpSettings {
     pub body_timeout: Duration,
     /// What the operations of an object store are counted by.
     pub store_times: Option<StoreTimes>,
+    /// Metrics of other parts of the process, told with those of the server.
+    pub registry: Option<Arc<Registry>>,
     /// Largest push body as received, in bytes.
     pub max_body_bytes: usize,
     /// Largest push body when decompressed, in bytes.
@@ -87,6 +91,7 @@ impl Default for HttpSettings {
             config: None,
             body_timeout: Duration::from_secs(30),
             store_times: None,
+            registry: None,
             max_body_bytes: 100 << 20,
             max_decompressed_bytes: 1 << 30,
             max_form_bytes: 10 << 20,
@@ -109,7 +114,7 @@ impl Default for HttpSettings {
 /// A server over a store: make one, then ask it for its [`router`](App::router).
 #[derive(Debug)]
 pub struct App {
-    pub(crate) db: Db,
+    logs: Logs,
     pub(crate) settings: HttpSettings,
     pub(crate) distributor: Distributor,
     pub(crate) metrics: Metrics,
@@ -125,13 +130,16 @@ pub struct App {
 }
 
 impl App {
-    /// Makes a server that is not ready yet; see [`App::set_ready`].
-    pub fn new(db: Db, settings: HttpSettings) -> Arc<Self> {
+    /// Makes a server that is not ready yet; see [`App::set_ready`]. Over a database it serves everything, otherwise what
+    /// the parts are for.
+    pub fn new(logs: impl Into<Logs>, settings: HttpSettings) -> Arc<Self> {
+        let logs = logs.into();
         let running = Semaphore::new(settings.concurrent_queries.max(1));
         let fixed = || Arc::new(Runtime::fixed(settings.limits.clone()));
-        let idle = Duration::from_secs(db.settings().flush.idle_secs);
+        let flush = logs.ingester.as_ref().map(|db| db.settings().flush.idle_secs);
+        let idle = Duration::from_secs(flush.unwrap_or_else(|| FlushSettings::default().idle_secs));
         Arc::new(Self {
-            db,
+            logs,
             limits: settings.tenants.clone().unwrap_or_else(fixed),
             distributor: Distributor::with_idle(idle),
             metrics: Metrics::new(settings.store_times.as_ref()),
@@ -145,6 +153,30 @@ impl App {
             stopping: watch::Sender::new(false),
             started: Instant::now(),
         })
+    }
+
+    pub(crate) fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// Where pushes go, if this process takes any.
+    pub(crate) fn push(&self) -> Result<&dyn Push, ApiError> {
+        self.logs.push.as_deref().ok_or_else(ApiError::not_running)
+    }
+
+    /// Where queries read, if this process answers any.
+    pub(crate) fn read(&self) -> Result<&dyn Read, ApiError> {
+        self.logs.read.as_deref().ok_or_else(ApiError::not_running)
+    }
+
+    /// The database that holds recent lines, if it is here.
+    pub(crate) fn ingester(&self) -> Result<&Db, ApiError> {
+        self.logs.ingester.as_ref().ok_or_else(ApiError::not_running)
+    }
+
+    /// The database that deletes, if it is here.
+    pub(crate) fn compactor(&self) -> Result<&Db, ApiError> {
+        self.logs.compactor.as_ref().ok_or_else(ApiError::not_running)
     }
 
     /// Says on `/ready` whether requests should be sent here.

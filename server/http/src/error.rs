@@ -5,6 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use narvi::{ErrorKind, logql};
+use narvi_logs::LogsError;
 
 use crate::push::PushError;
 
@@ -22,6 +23,11 @@ impl ApiError {
 
     pub(crate) fn bad(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// Go's answer to an unknown path: of what no part of this process serves.
+    pub(crate) fn not_running() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "404 page not found")
     }
 
     pub(crate) fn internal(message: impl Into<String>) -> Self {
@@ -66,6 +72,18 @@ impl From<narvi::Error> for ApiError {
         };
         let cause = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
         Self::new(status, format!("{error}{cause}"))
+    }
+}
+
+impl From<LogsError> for ApiError {
+    fn from(error: LogsError) -> Self {
+        match error {
+            LogsError::Store(error) => error.into(),
+            LogsError::Answer { status, message } => {
+                Self::new(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), message)
+            }
+            other => Self::internal(other.to_string()),
+        }
     }
 }
 

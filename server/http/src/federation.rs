@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use narvi::{
-    Labels, Matcher, Selector, Snapshot, StreamStats, Tenant, TimeRange,
-    logql::{AddedLabel, Batch, Budget, Part, ScanRequest, Segment, Source, SourceError},
+    Labels, Matcher, Selector, StreamStats, Tenant, TimeRange,
+    logql::{self, AddedLabel, Answer, Batch, Budget, Part, Query, ScanRequest, Segment, Source, SourceError},
 };
+use narvi_logs::View as TenantView;
 
 use crate::{App, error::ApiError};
 
@@ -16,13 +17,19 @@ const ORIGINAL_LABEL: &str = "original___tenant_id__";
 
 /// Rows of several tenants as one source. Of one tenant, nothing is added to its rows.
 pub(crate) struct View {
-    tenants: Vec<(Tenant, Snapshot)>,
+    tenants: Vec<(Tenant, Box<dyn TenantView>)>,
 }
 
 impl App {
     /// A view of the rows of tenants.
-    pub(crate) fn view(&self, tenants: &[Tenant]) -> View {
-        View { tenants: tenants.iter().map(|tenant| (tenant.clone(), self.db.snapshot(tenant))).collect() }
+    pub(crate) fn view(&self, tenants: &[Tenant]) -> Result<View, ApiError> {
+        let read = self.read()?;
+        Ok(View { tenants: tenants.iter().map(|tenant| (tenant.clone(), read.view(tenant))).collect() })
+    }
+
+    /// Evaluates a query on the rows of tenants.
+    pub(crate) fn evaluate(&self, tenants: &[Tenant], query: &Query, budget: &Budget) -> Result<Answer, ApiError> {
+        Ok(logql::evaluate(query, &self.view(tenants)?, &*self.read()?.executor(), budget)?)
     }
 }
 
@@ -32,11 +39,11 @@ impl Source for View {
             return only.parts(request, budget);
         }
         let mut all: Vec<Box<dyn Part>> = Vec::new();
-        for (tenant, snapshot) in &self.tenants {
+        for (tenant, view) in &self.tenants {
             let Some(selector) = narrow(request.selector.matchers(), tenant) else { continue };
             let mut of_tenant = request.clone();
             of_tenant.selector = Selector::new(selector);
-            for part in snapshot.parts(&of_tenant, budget)? {
+            for part in view.parts(&of_tenant, budget)? {
                 all.push(Box::new(Named { inner: part, added: label(tenant) }));
             }
         }
@@ -93,22 +100,22 @@ fn label(tenant: &Tenant) -> AddedLabel {
 }
 
 /// Questions about streams, to one tenant or several.
-impl App {
+impl View {
     /// The names of labels.
     pub(crate) fn label_names(
         &self,
-        tenants: &[Tenant],
         matchers: &[Matcher],
         range: TimeRange,
+        budget: &Budget,
     ) -> Result<Vec<String>, ApiError> {
-        if let [tenant] = tenants {
-            return Ok(self.db.label_names(tenant, matchers, range)?);
+        if let [(_, only)] = self.tenants.as_slice() {
+            return Ok(only.label_names(matchers, range, budget)?);
         }
         let mut names = BTreeSet::new();
-        for tenant in tenants {
+        for (tenant, view) in &self.tenants {
             let Some(matchers) = narrow(matchers, tenant) else { continue };
             // As in Loki, a label of that name in the data is not told under its other name.
-            names.extend(self.db.label_names(tenant, &matchers, range)?);
+            names.extend(view.label_names(&matchers, range, budget)?);
         }
         if !names.is_empty() {
             names.insert(TENANT_LABEL.to_owned());
@@ -119,23 +126,23 @@ impl App {
     /// The values of a label.
     pub(crate) fn label_values(
         &self,
-        tenants: &[Tenant],
         name: &str,
         matchers: &[Matcher],
         range: TimeRange,
+        budget: &Budget,
     ) -> Result<Vec<String>, ApiError> {
-        if let [tenant] = tenants {
-            return Ok(self.db.label_values(tenant, name, matchers, range)?);
+        if let [(_, only)] = self.tenants.as_slice() {
+            return Ok(only.label_values(name, matchers, range, budget)?);
         }
         let mut values = BTreeSet::new();
-        for tenant in tenants {
+        for (tenant, view) in &self.tenants {
             let Some(matchers) = narrow(matchers, tenant) else { continue };
             match name {
                 TENANT_LABEL => {
                     values.insert(tenant.as_str().to_owned());
                 }
-                ORIGINAL_LABEL => values.extend(self.db.label_values(tenant, TENANT_LABEL, &matchers, range)?),
-                _ => values.extend(self.db.label_values(tenant, name, &matchers, range)?),
+                ORIGINAL_LABEL => values.extend(view.label_values(TENANT_LABEL, &matchers, range, budget)?),
+                _ => values.extend(view.label_values(name, &matchers, range, budget)?),
             }
         }
         Ok(values.into_iter().collect())
@@ -144,21 +151,21 @@ impl App {
     /// The streams that one of the selectors selects; without a selector all.
     pub(crate) fn series(
         &self,
-        tenants: &[Tenant],
         selectors: &[Selector],
         range: TimeRange,
+        budget: &Budget,
     ) -> Result<Vec<Labels>, ApiError> {
-        if let [tenant] = tenants {
-            return Ok(self.db.series(tenant, selectors, range)?);
+        if let [(_, only)] = self.tenants.as_slice() {
+            return Ok(only.series(selectors, range, budget)?);
         }
         let mut all = BTreeSet::new();
-        for tenant in tenants {
+        for (tenant, view) in &self.tenants {
             let narrowed = selectors.iter().filter_map(|s| narrow(s.matchers(), tenant)).map(Selector::new);
             let narrowed: Vec<Selector> = narrowed.collect();
             if narrowed.is_empty() && !selectors.is_empty() {
                 continue;
             }
-            let found = self.db.series(tenant, &narrowed, range)?;
+            let found = view.series(&narrowed, range, budget)?;
             let added = label(tenant);
             all.extend(found.iter().map(|labels| added.to(labels)));
         }
@@ -168,17 +175,17 @@ impl App {
     /// Counts of what a selector selects.
     pub(crate) fn stream_stats(
         &self,
-        tenants: &[Tenant],
         selector: &Selector,
         range: TimeRange,
+        budget: &Budget,
     ) -> Result<StreamStats, ApiError> {
-        if let [tenant] = tenants {
-            return Ok(self.db.stream_stats(tenant, selector, range)?);
+        if let [(_, only)] = self.tenants.as_slice() {
+            return Ok(only.stream_stats(selector, range, budget)?);
         }
         let mut sum = StreamStats::default();
-        for tenant in tenants {
+        for (tenant, view) in &self.tenants {
             let Some(matchers) = narrow(selector.matchers(), tenant) else { continue };
-            let stats = self.db.stream_stats(tenant, &Selector::new(matchers), range)?;
+            let stats = view.stream_stats(&Selector::new(matchers), range, budget)?;
             sum.streams += stats.streams;
             sum.blocks += stats.blocks;
             sum.entries += stats.entries;

@@ -1,6 +1,7 @@
 //! Loki's HTTP API over a Narvi store: decoding of pushes, forms of parameters, encoding of answers, routes.
 //!
-//! Make an [`App`] over a [`narvi::Db`] and serve its router with any listener.
+//! Make an [`App`] over a [`narvi::Db`], or over the parts of [`narvi_logs::Logs`] that a role has, and serve its router with
+//! any listener.
 #![forbid(unsafe_code)]
 
 mod app;

@@ -14,17 +14,30 @@ use axum::{
 use crate::{App, compress, error::ApiError, exposition, handlers};
 
 impl App {
-    /// All routes of a single process.
+    /// The routes of what runs in this process; in a single one, all.
     pub fn router(self: &Arc<Self>) -> Router {
-        self.queries()
-            .layer(middleware::from_fn_with_state(self.clone(), compress::compress))
-            .merge(Self::status_pages())
-            .merge(Self::rules())
-            .route("/loki/api/v1/push", post(handlers::push))
-            .route("/api/prom/push", post(handlers::push_legacy))
-            .route("/otlp/v1/logs", post(handlers::push_otlp))
-            .route("/loki/api/v1/tail", get(handlers::tail))
-            .route("/api/prom/tail", get(handlers::tail_legacy))
+        let logs = self.logs();
+        let mut router = Self::status_pages().merge(Self::rules());
+        if logs.read.is_some() {
+            let queries = Self::queries().layer(middleware::from_fn_with_state(self.clone(), compress::compress));
+            router = router
+                .merge(queries)
+                .route("/loki/api/v1/tail", get(handlers::tail))
+                .route("/api/prom/tail", get(handlers::tail_legacy));
+        }
+        if logs.push.is_some() {
+            router = router
+                .route("/loki/api/v1/push", post(handlers::push))
+                .route("/api/prom/push", post(handlers::push_legacy))
+                .route("/otlp/v1/logs", post(handlers::push_otlp));
+        }
+        if logs.ingester.is_some() {
+            router = router.merge(Self::ingester_pages());
+        }
+        if logs.compactor.is_some() {
+            router = router.merge(Self::deletes());
+        }
+        router
             .fallback(not_found)
             .layer(DefaultBodyLimit::disable())
             .layer(middleware::from_fn(only_own_methods))
@@ -33,7 +46,7 @@ impl App {
     }
 
     /// What Loki's query-frontend answers.
-    fn queries(&self) -> Router<Arc<Self>> {
+    fn queries() -> Router<Arc<Self>> {
         let label_names = || get(handlers::labels).post(handlers::labels);
         let label_legacy = || get(handlers::label_legacy).post(handlers::label_legacy);
         let series = || get(handlers::series).post(handlers::series);
@@ -75,25 +88,35 @@ impl App {
         router
     }
 
-    /// What a process says of itself, and what it can be told.
-    fn status_pages() -> Router<Arc<Self>> {
+    /// What one who holds recent lines can be told.
+    fn ingester_pages() -> Router<Arc<Self>> {
         let prepare = get(handlers::prepare_shutdown).post(handlers::prepare_shutdown);
+        Router::new()
+            .route("/flush", get(handlers::flush).post(handlers::flush))
+            .route("/ingester/shutdown", get(handlers::shutdown).post(handlers::shutdown))
+            .route("/ingester/prepare_shutdown", prepare.delete(handlers::prepare_shutdown))
+    }
+
+    /// Requests to delete lines.
+    fn deletes() -> Router<Arc<Self>> {
         let delete = get(handlers::list_deletes)
             .put(handlers::create_delete)
             .post(handlers::create_delete)
             .delete(handlers::cancel_delete);
+        Router::new()
+            .route("/loki/api/v1/delete", delete)
+            .route("/loki/api/v1/cache/generation_numbers", get(handlers::generation_numbers))
+    }
+
+    /// What a process says of itself, and what it can be told.
+    fn status_pages() -> Router<Arc<Self>> {
         let mut pages = Router::new()
             .route("/loki/api/v1/format_query", get(handlers::format_query).post(handlers::format_query))
             .route("/loki/api/v1/status/buildinfo", get(handlers::build_info))
             .route("/loki/api/v1/drilldown-limits", get(handlers::drilldown_limits))
-            .route("/loki/api/v1/delete", delete)
-            .route("/loki/api/v1/cache/generation_numbers", get(handlers::generation_numbers))
             .route("/config", get(handlers::config))
             .route("/runtime_config", get(handlers::runtime_config))
             .route("/config/tenant/v1/limits", get(handlers::tenant_limits))
-            .route("/flush", get(handlers::flush).post(handlers::flush))
-            .route("/ingester/shutdown", get(handlers::shutdown).post(handlers::shutdown))
-            .route("/ingester/prepare_shutdown", prepare.delete(handlers::prepare_shutdown))
             .route("/log_level", get(handlers::log_level).post(handlers::set_log_level))
             .route("/services", get(handlers::services))
             .route("/memberlist", any(handlers::memberlist))

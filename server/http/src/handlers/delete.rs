@@ -96,7 +96,8 @@ async fn blocking<T: Send + 'static>(
 pub(crate) async fn create_delete(State(app): State<Arc<App>>, asked: Deleting) -> Result<Response, ApiError> {
     let wanted = Wanted::read(&asked.form, app.now().as_ns().div_euclid(MS))?;
     let tenant = asked.tenant;
-    let request = blocking(&app, move |app| Ok(app.db.create_delete(&tenant, &wanted.query, wanted.range)?)).await?;
+    let request =
+        blocking(&app, move |app| Ok(app.compactor()?.create_delete(&tenant, &wanted.query, wanted.range)?)).await?;
     app.metrics.compactor.received(&request.tenant);
     tracing::info!(tenant = %request.tenant, id = %request.id, query = request.query, "delete request received");
     let mut headers = HeaderMap::new();
@@ -151,7 +152,7 @@ pub(crate) async fn list_deletes(State(app): State<Arc<App>>, asked: Deleting) -
     let range = TimeRange::new(within("start", i64::MIN), within("end", i64::MAX));
     // What Loki's queriers ask for: only what still hides lines.
     let pending_only = asked.form.get("for_querytime_filtering") == "true";
-    let requests = app.db.delete_requests(&asked.tenant);
+    let requests = app.compactor()?.delete_requests(&asked.tenant);
     let wanted = requests.iter().filter(|r| r.range.overlaps(&range) && (r.is_pending() || !pending_only));
     let body = serde_json::to_vec(&wanted.map(listed).collect::<Vec<_>>())
         .map_err(|error| ApiError::internal(format!("cannot write the list of delete requests: {error}")))?;
@@ -163,13 +164,13 @@ pub(crate) async fn cancel_delete(State(app): State<Arc<App>>, asked: Deleting) 
     let id: DeleteId = asked.form.get("request_id").parse().map_err(|_| unknown())?;
     let force = asked.form.get("force") == "true";
     let tenant = asked.tenant;
-    let cancelled = blocking(&app, move |app| Ok(app.db.cancel_delete(&tenant, id, force)?)).await?;
+    let cancelled = blocking(&app, move |app| Ok(app.compactor()?.cancel_delete(&tenant, id, force)?)).await?;
     if cancelled { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
 }
 
 /// A text that changes whenever a tenant's requests do, so that answers kept elsewhere can be told to be old.
-pub(crate) async fn generation_numbers(State(app): State<Arc<App>>, asked: Deleting) -> Response {
-    let requests = app.db.delete_requests(&asked.tenant);
+pub(crate) async fn generation_numbers(State(app): State<Arc<App>>, asked: Deleting) -> Result<Response, ApiError> {
+    let requests = app.compactor()?.delete_requests(&asked.tenant);
     // FNV-1a over what the list says.
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for request in &requests {
@@ -177,7 +178,7 @@ pub(crate) async fn generation_numbers(State(app): State<Arc<App>>, asked: Delet
         hash = text.bytes().fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     }
     let text = if requests.is_empty() { String::new() } else { hash.to_string() };
-    ([(header::CONTENT_TYPE, "application/json")], format!("\"{text}\"\n")).into_response()
+    Ok(([(header::CONTENT_TYPE, "application/json")], format!("\"{text}\"\n")).into_response())
 }
 
 #[cfg(test)]

@@ -30,9 +30,10 @@ pub(crate) async fn detected_labels(State(app): State<Arc<App>>, asked: Asked) -
     let budget = app.budget(&asked.limits);
     let work = move |app: &App, budget: &Budget| {
         let mut found = Vec::new();
-        for name in app.label_names(&asked.tenants, &matchers, range)? {
+        let view = app.view(&asked.tenants)?;
+        for name in view.label_names(&matchers, range, budget)? {
             budget.check().map_err(logql::Error::from)?;
-            let values = app.label_values(&asked.tenants, &name, &matchers, range)?;
+            let values = view.label_values(&name, &matchers, range, budget)?;
             if ALWAYS.contains(&name.as_str()) || !values.iter().all(|value| is_id(value)) {
                 found.push((name, values.len()));
             }
@@ -160,7 +161,7 @@ fn look(
     params.limit = Some(lines);
     params.categorize = true;
     let query = Query::new(Expr::Log(log.clone()), params);
-    let answer = logql::evaluate(&query, &app.view(&asked.tenants), &app.db.executor(), budget)?;
+    let answer = app.evaluate(&asked.tenants, &query, budget)?;
     let Data::Streams(streams) = answer.data else { return Ok(()) };
     Ok(fields.add_lines(&streams, &fields::parsers(log))?)
 }

@@ -38,7 +38,7 @@ pub(crate) async fn labels(State(app): State<Arc<App>>, asked: Asked) -> Result<
     let range = bounds(&app, &asked)?;
     let matchers = matchers(&asked)?;
     let limits = asked.limits.clone();
-    let ask = move |app: &App, _: &_| app.label_names(&asked.tenants, &matchers, range);
+    let ask = move |app: &App, budget: &_| app.view(&asked.tenants)?.label_names(&matchers, range, budget);
     let (names, _) = app.ask(app.budget(&limits), ask).await?;
     Ok(json(encode::strings(&names)))
 }
@@ -52,7 +52,7 @@ pub(crate) async fn label_values(
     let range = bounds(&app, &asked)?;
     let matchers = matchers(&asked)?;
     let limits = asked.limits.clone();
-    let ask = move |app: &App, _: &_| app.label_values(&asked.tenants, &name, &matchers, range);
+    let ask = move |app: &App, budget: &_| app.view(&asked.tenants)?.label_values(&name, &matchers, range, budget);
     let (values, _) = app.ask(app.budget(&limits), ask).await?;
     Ok(json(encode::strings(&values)))
 }
@@ -72,7 +72,7 @@ pub(crate) async fn series(State(app): State<Arc<App>>, asked: Asked) -> Result<
         selectors.push(selector(text)?);
     }
     let limits = asked.limits.clone();
-    let ask = move |app: &App, _: &_| app.series(&asked.tenants, &selectors, range);
+    let ask = move |app: &App, budget: &_| app.view(&asked.tenants)?.series(&selectors, range, budget);
     let (series, _) = app.ask(app.budget(&limits), ask).await?;
     Ok(json(encode::series(&series)))
 }
@@ -81,7 +81,7 @@ pub(crate) async fn stats(State(app): State<Arc<App>>, asked: Asked) -> Result<R
     let range = bounds(&app, &asked)?;
     let selector = selector(asked.form.get("query"))?;
     let limits = asked.limits.clone();
-    let ask = move |app: &App, _: &_| app.stream_stats(&asked.tenants, &selector, range);
+    let ask = move |app: &App, budget: &_| app.view(&asked.tenants)?.stream_stats(&selector, range, budget);
     let (stats, _) = app.ask(app.budget(&limits), ask).await?;
     Ok(json(
         format!(

@@ -34,7 +34,7 @@ pub(crate) async fn query_legacy(State(app): State<Arc<App>>, asked: Asked) -> R
     params.limit = Some(limit);
     let query = Query::new(expr, params);
     let work = move |app: &App, budget: &logql::Budget| {
-        let answer = logql::evaluate(&query, &app.view(&asked.tenants), &app.db.executor(), budget)?;
+        let answer = app.evaluate(&asked.tenants, &query, budget)?;
         Ok(encode::legacy_answer(&answer))
     };
     let (body, _) = app.ask(app.budget(&limits), work).await?;
@@ -59,7 +59,8 @@ pub(crate) async fn label_legacy(State(app): State<Arc<App>>, asked: Asked) -> R
     check_length(start, end, &asked.limits)?;
     let matchers = super::labels::matchers(&asked)?;
     let budget = app.budget(&asked.limits);
-    let work = move |app: &App, _: &_| app.label_names(&asked.tenants, &matchers, TimeRange::new(start, end));
+    let range = TimeRange::new(start, end);
+    let work = move |app: &App, budget: &_| app.view(&asked.tenants)?.label_names(&matchers, range, budget);
     let (names, _) = app.ask(budget, work).await?;
     let mut out = b"{".to_vec();
     if !names.is_empty() {

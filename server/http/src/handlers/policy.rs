@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use narvi::{
     TimeRange, Timestamp,
     logql::{
-        Query,
+        Budget, Query,
         ast::{Expr, Stage},
     },
 };
@@ -72,7 +72,7 @@ pub(super) fn oldest(limits: &Limits, now: Timestamp) -> i64 {
 }
 
 /// Refuses a query that would read more bytes of lines than the limit; counted by the index, without reading any.
-pub(super) fn check_bytes(app: &App, asked: &Asked, query: &Query) -> Result<(), ApiError> {
+pub(super) fn check_bytes(app: &App, asked: &Asked, query: &Query, budget: &Budget) -> Result<(), ApiError> {
     let limit = asked.limits.max_query_bytes_read;
     if limit == 0 {
         return Ok(());
@@ -80,9 +80,9 @@ pub(super) fn check_bytes(app: &App, asked: &Asked, query: &Query) -> Result<(),
     let params = query.params();
     let longest = query.expr().ranges().iter().map(|r| r.range_ns.saturating_add(r.offset_ns.max(0))).max();
     let range = TimeRange::new(params.start_ns.saturating_sub(longest.unwrap_or(0)), params.end_ns);
-    let mut bytes = 0;
+    let (mut bytes, view) = (0, app.view(&asked.tenants)?);
     for selector in query.expr().selectors() {
-        bytes += app.stream_stats(&asked.tenants, selector, range)?.line_bytes;
+        bytes += view.stream_stats(selector, range, budget)?.line_bytes;
     }
     if bytes <= limit {
         return Ok(());

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use narvi::{PushStream, Tenant};
 use narvi_config::Limits;
 use narvi_distributor::RawStream;
+use narvi_logs::Pushing;
 
 use super::read_body;
 use crate::{
@@ -103,25 +104,42 @@ async fn run(
                 of_task.metrics.refused(tenant.as_str(), format, "request_body_too_large");
             }
         })?;
-        store(&of_task, &tenant, format, &limits, streams)
+        begin(&of_task, tenant, format, &limits, streams)
     };
-    let stored = tokio::task::spawn_blocking(work).await;
-    match stored {
-        Ok(done) => done,
-        Err(_) => {
-            app.metrics.panicked();
-            Err(ApiError::internal("the push failed unexpectedly; the server's log says more"))
+    let begun = blocking(&app, work).await??;
+    if let Some(pushing) = begun.pushing {
+        let stored = pushing.await;
+        if app.logs().ingester.is_some() {
+            app.metrics.appended(&app.settings.instance_address, stored.is_ok());
         }
+        stored?;
     }
+    if !begun.learned.is_empty() {
+        let of_task = app.clone();
+        blocking(&app, move || of_task.learn_patterns(&begun.tenant, &begun.learned)).await?;
+    }
+    begun.answer
 }
 
-fn store(
-    app: &App,
-    tenant: &Tenant,
-    format: &str,
-    limits: &Limits,
-    streams: Vec<RawStream>,
-) -> Result<StatusCode, ApiError> {
+async fn blocking<T: Send + 'static>(app: &App, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| {
+        app.metrics.panicked();
+        ApiError::internal("the push failed unexpectedly; the server's log says more")
+    })
+}
+
+/// A push on its way.
+struct Begun {
+    tenant: Tenant,
+    /// Without, nothing was to be stored.
+    pushing: Option<Pushing>,
+    /// What patterns are to be learned from once it is stored, so that a push that is sent again is not counted twice.
+    learned: Vec<PushStream>,
+    /// The answer when it is stored: some of it may have been refused.
+    answer: Result<StatusCode, ApiError>,
+}
+
+fn begin(app: &App, tenant: Tenant, format: &str, limits: &Limits, streams: Vec<RawStream>) -> Result<Begun, ApiError> {
     let prepared = app.distributor.prepare(tenant.as_str(), streams, limits, app.now());
     app.metrics.pushed(tenant.as_str(), format, &prepared);
     if prepared.empty {
@@ -129,18 +147,14 @@ fn store(
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, message));
     }
     let streams: Vec<_> = prepared.streams.into_iter().map(|s| PushStream::new(s.labels, s.entries)).collect();
-    if !streams.is_empty() {
-        // Learned once they are stored, so that a push that is sent again is not counted twice. Lines are shared.
-        let learned = app.patterns.is_some().then(|| streams.clone());
-        let stored = app.db.push(tenant, streams).and_then(|ack| ack.wait());
-        app.metrics.appended(&app.settings.instance_address, stored.is_ok());
-        stored?;
-        app.learn_patterns(tenant, &learned.unwrap_or_default());
-    }
-    match prepared.error {
+    // Lines are shared.
+    let learned = if app.patterns.is_some() { streams.clone() } else { Vec::new() };
+    let pushing = if streams.is_empty() { None } else { Some(app.push()?.push(&tenant, streams)) };
+    let answer = match prepared.error {
         None => Ok(StatusCode::NO_CONTENT),
         Some(message) => {
             Err(ApiError::new(StatusCode::from_u16(prepared.status).unwrap_or(StatusCode::BAD_REQUEST), message))
         }
-    }
+    };
+    Ok(Begun { tenant, pushing, learned, answer })
 }

@@ -123,8 +123,8 @@ async fn run(app: Arc<App>, asked: Asked, query: Query) -> Result<Response, ApiE
     let (flags, categorized) = (flags(&asked), categorize(&asked));
     let work = move |app: &App, budget: &Budget| {
         let queue_secs = started.elapsed().as_secs_f64();
-        policy::check_bytes(app, &asked, &query)?;
-        let answer = logql::evaluate(&query, &app.view(&asked.tenants), &app.db.executor(), budget)?;
+        policy::check_bytes(app, &asked, &query, budget)?;
+        let answer = app.evaluate(&asked.tenants, &query, budget)?;
         let exec_secs = started.elapsed().as_secs_f64() - queue_secs;
         let read = &answer.statistics;
         let done = QueryDone {

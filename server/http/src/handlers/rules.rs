@@ -55,13 +55,8 @@ impl App {
 
     fn ruler(&self) -> Result<Arc<Ruler>, ApiError> {
         let attached = self.ruler.get().filter(|attached| attached.api);
-        attached.map(|attached| attached.ruler.clone()).ok_or_else(not_found)
+        attached.map(|attached| attached.ruler.clone()).ok_or_else(ApiError::not_running)
     }
-}
-
-/// Go's answer to an unknown path.
-fn not_found() -> ApiError {
-    ApiError::new(StatusCode::NOT_FOUND, "404 page not found")
 }
 
 /// Holds the server weakly: the server holds the ruler.
@@ -91,7 +86,7 @@ async fn evaluate(app: &Arc<App>, tenant: &Tenant, query: &str, at_ns: i64) -> R
     let mut params = Params::instant(at_ns);
     params.max_series = (limits.max_query_series > 0).then_some(limits.max_query_series);
     let (query, tenant) = (Query::new(expr, params), tenant.clone());
-    let work = move |app: &App, budget: &logql::Budget| Ok(app.db.evaluate(&tenant, &query, budget)?);
+    let work = move |app: &App, budget: &logql::Budget| app.evaluate(&[tenant], &query, budget);
     // Not in the queue of clients: what they ask must not keep alerts from firing. The ruler asks little at once.
     let answer = app.run(app.budget(&limits), work).await?;
     match answer.data {
@@ -161,7 +156,7 @@ impl Named {
             [namespace, group] if !namespace.is_empty() && !group.is_empty() => {
                 Ok(Self::Group((*namespace).to_owned(), (*group).to_owned()))
             }
-            _ => Err(not_found()),
+            _ => Err(ApiError::not_running()),
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) async fn shards(State(app): State<Arc<App>>, asked: Asked) -> Result<
     }
     let selector = selector(asked.form.get("query"))?;
     let budget = app.budget(&asked.limits);
-    let work = move |app: &App, _: &_| app.stream_stats(&asked.tenants, &selector, range);
+    let work = move |app: &App, budget: &_| app.view(&asked.tenants)?.stream_stats(&selector, range, budget);
     let (stats, _) = app.ask(budget, work).await?;
     let count = stats.line_bytes.div_ceil(target).next_power_of_two().clamp(1, MOST);
     let width = u64::MAX / count;

@@ -8,6 +8,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
+use narvi::Db;
+
 use super::{json, read_body};
 use crate::{App, error::ApiError, metrics::StoreFigures, params::Form};
 
@@ -22,26 +24,36 @@ pub(crate) async fn ready(State(app): State<Arc<App>>) -> Response {
 }
 
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let usage = app.db.memory_usage();
+    let (ingester, compactor) = (&app.logs().ingester, &app.logs().compactor);
+    let usage = ingester.as_ref().map(Db::memory_usage).unwrap_or_default();
     let now_ms = app.now().as_ns() / 1_000_000;
-    app.metrics.compactor.update(&app.db, u64::try_from(now_ms).unwrap_or(0));
-    let of_task = app.clone();
-    // Looks into folders.
-    let _ = tokio::task::spawn_blocking(move || of_task.metrics.update(&of_task.db)).await;
+    if let Some(db) = compactor {
+        app.metrics.compactor.update(db, u64::try_from(now_ms).unwrap_or(0));
+    }
+    if let Some(db) = ingester.clone() {
+        let of_task = app.clone();
+        // Looks into folders.
+        let _ = tokio::task::spawn_blocking(move || of_task.metrics.update(&db)).await;
+    }
     let figures = StoreFigures {
         memory_streams: usage.streams,
         memory_bytes: usage.bytes,
-        wal_corruptions: app.db.open_report().damage.len() as u64,
+        wal_corruptions: ingester.as_ref().map_or(0, |db| db.open_report().damage.len() as u64),
         waiting_queries: app.waiting_queries() as u64,
         tenants: app.distributor.active_streams(),
     };
+    let mut others = app.ruler_metrics();
+    if let Some(registry) = &app.settings.registry {
+        // Writing to a string cannot fail.
+        let _ = prometheus_client::encoding::text::encode_registry(&mut others, registry);
+    }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], app.metrics.text(figures, &app.ruler_metrics())).into_response()
+    ([(header::CONTENT_TYPE, kind)], app.metrics.text(figures, &others)).into_response()
 }
 
 pub(crate) async fn flush(State(app): State<Arc<App>>) -> Result<StatusCode, ApiError> {
-    let of_task = app.clone();
-    let flushed = tokio::task::spawn_blocking(move || of_task.db.flush()).await;
+    let db = app.ingester()?.clone();
+    let flushed = tokio::task::spawn_blocking(move || db.flush()).await;
     flushed.map_err(|_| ApiError::internal("the flush failed unexpectedly; the server's log says more"))??;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -119,15 +131,15 @@ pub(crate) async fn shutdown(State(app): State<Arc<App>>, request: Request) -> R
         "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(false),
         text => Err(ApiError::bad(format!("invalid value of {name}: {text:?} is neither true nor false"))),
     };
+    let db = app.ingester()?.clone();
     let (flush, terminate) = (flag("flush", true)?, flag("terminate", true)?);
     flag("delete_ring_tokens", false)?;
     if !app.stop() {
         return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the ingester is already stopping"));
     }
-    let of_task = app.clone();
     let done = tokio::task::spawn_blocking(move || {
-        let flushed = if flush { of_task.db.flush() } else { Ok(()) };
-        flushed.and_then(|()| of_task.db.close())
+        let flushed = if flush { db.flush() } else { Ok(()) };
+        flushed.and_then(|()| db.close())
     });
     done.await.map_err(|_| ApiError::internal("the shutdown failed unexpectedly; the server's log says more"))??;
     if terminate {

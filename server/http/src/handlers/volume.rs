@@ -40,7 +40,7 @@ async fn run(app: Arc<App>, asked: Asked, range: TimeRange, step: Option<i64>) -
         // The end is outside, as for queries of lines.
         let rows = TimeRange::new(range.min, range.max.saturating_sub(1));
         let buckets = Buckets { end: range.max, step };
-        let streams = measure(&app.view(&tenants), &app.db.executor(), &selector, rows, &buckets, budget)?;
+        let streams = measure(&app.view(&tenants)?, &*app.read()?.executor(), &selector, rows, &buckets, budget)?;
         let groups = grouping.group(streams);
         if most > 0 && groups.len() > most {
             return Err(ApiError::bad(format!("the query hit the max number of series limit (limit: {most} series)")));

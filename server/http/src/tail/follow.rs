@@ -7,10 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use narvi::{
-    Tail,
-    logql::{self, Data, Query, Row},
-};
+use narvi::logql::{Data, Query, Row};
+use narvi_logs::Follow;
 use tokio::sync::mpsc::Sender;
 
 use super::{
@@ -36,7 +34,7 @@ pub(super) enum Message {
 /// A tail at work.
 pub(super) struct Follower {
     pub(super) app: Arc<App>,
-    pub(super) tail: Tail,
+    pub(super) tail: Box<dyn Follow>,
     pub(super) wanted: Wanted,
     pub(super) out: Sender<Message>,
     /// Rows of the history that may come again as live ones.
@@ -54,7 +52,7 @@ impl Drop for Follower {
 }
 
 impl Follower {
-    pub(super) fn new(app: Arc<App>, tail: Tail, wanted: Wanted, out: Sender<Message>) -> Self {
+    pub(super) fn new(app: Arc<App>, tail: Box<dyn Follow>, wanted: Wanted, out: Sender<Message>) -> Self {
         Self { app, tail, wanted, out, told: HashMap::new(), streams: HashSet::new(), held: Vec::new() }
     }
 
@@ -70,9 +68,9 @@ impl Follower {
 
     fn history(&mut self) -> Result<(), ApiError> {
         let query = Query::new(self.wanted.expr.clone(), self.wanted.history(self.app.now().as_ns()));
-        let view = self.app.view(std::slice::from_ref(&self.wanted.tenant));
-        let limits = self.app.limits_of(std::slice::from_ref(&self.wanted.tenant));
-        let answer = logql::evaluate(&query, &view, &self.app.db.executor(), &self.app.budget(&limits))?;
+        let tenants = std::slice::from_ref(&self.wanted.tenant);
+        let budget = self.app.budget(&self.app.limits_of(tenants));
+        let answer = self.app.evaluate(tenants, &query, &budget)?;
         let Data::Streams(streams) = answer.data else { return Ok(()) };
         let mut rows = Vec::new();
         for stream in streams {

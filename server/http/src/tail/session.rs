@@ -47,10 +47,12 @@ async fn run(socket: &mut WebSocket, app: &Arc<App>, wanted: Wanted, deadline: I
     let of_thread = app.clone();
     let follow = move || {
         // Subscribed before the history is read, so that no line is missed between.
-        let tail = of_thread.db.tail_expr(&wanted.tenant, wanted.expr.clone(), wanted.apart());
+        let tail = of_thread.read().map_err(|error| error.message).and_then(|read| {
+            read.tail(&wanted.tenant, &wanted.expr, wanted.apart()).map_err(|error| error.to_string())
+        });
         match tail {
             Ok(tail) => Follower::new(of_thread, tail, wanted, out).run(),
-            Err(error) => drop(out.blocking_send(Message::End(1011, error.to_string()))),
+            Err(error) => drop(out.blocking_send(Message::End(1011, error))),
         }
     };
     // A thread of its own: tails live long, and must not use up those that queries wait for.

@@ -5,6 +5,7 @@ mod deletes;
 mod endpoints;
 mod isolation;
 mod metrics;
+mod parts;
 mod tail;
 
 use std::{
@@ -13,8 +14,9 @@ use std::{
     sync::Arc,
 };
 
-use narvi::{Builder, Db};
+use narvi::Builder;
 use narvi_http::{App, HttpSettings};
+use narvi_logs::Logs;
 use tokio::runtime::Runtime;
 
 /// A server over a database in memory.
@@ -53,11 +55,11 @@ impl Server {
         Self::over(Builder::in_memory().settings(store).open().expect("opens"), change)
     }
 
-    /// A server over a database.
-    pub(crate) fn over(db: Db, change: impl FnOnce(&mut HttpSettings)) -> Self {
+    /// A server of what a process can do.
+    pub(crate) fn over(logs: impl Into<Logs>, change: impl FnOnce(&mut HttpSettings)) -> Self {
         let mut settings = HttpSettings { auth_enabled: true, ..HttpSettings::default() };
         change(&mut settings);
-        let app = App::new(db, settings);
+        let app = App::new(logs, settings);
         app.set_ready(true);
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("starts");
