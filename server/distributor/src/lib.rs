@@ -3,7 +3,8 @@
 //! Loki's ingester refuses: too many streams, too fast a stream, entries too far behind.
 //!
 //! Nothing here stores anything: [`Distributor::prepare`] takes what a protocol decoder found and gives what is to be stored,
-//! with the error that the client has to see for the rest.
+//! with the error that the client has to see for the rest. Where ingesters are processes of their own, a [`Replicator`]
+//! takes that to a quorum of them.
 #![forbid(unsafe_code)]
 
 mod discard;
@@ -12,6 +13,7 @@ mod labels;
 mod level;
 mod metadata;
 mod prepare;
+mod replicate;
 mod service_name;
 mod streams;
 mod times;
@@ -19,4 +21,7 @@ mod times;
 pub use crate::discard::{Discard, DiscardReason};
 pub use crate::level::Level;
 pub use crate::prepare::{Distributor, Prepared, RawStream, StreamPart, Taken};
+pub use crate::replicate::{
+    Batch, ReplicaCall, ReplicaError, Replicas, ReplicationMetrics, ReplicationSettings, Replicator,
+};
 pub use crate::streams::TenantStreams;
