@@ -9,7 +9,7 @@ use std::{
 
 /// Which packages of the workspace each package may use. Left out: itself. `types <- chunk, index, logql <- core <- server,
 /// bindings`, and no arrow among chunk, index and logql.
-const ARROWS: [(&str, &[&str]); 21] = [
+const ARROWS: [(&str, &[&str]); 23] = [
     ("narvi-types", &[]),
     ("narvi-chunk", &["narvi-types"]),
     ("narvi-index", &["narvi-types"]),
@@ -18,12 +18,15 @@ const ARROWS: [(&str, &[&str]); 21] = [
     ("narvi-cache", &["narvi-dns"]),
     ("narvi-config", &["narvi", "narvi-cache", "narvi-types"]),
     ("narvi-compactor", &["narvi", "narvi-config"]),
-    ("narvi-distributor", &["narvi-types", "narvi-config"]),
+    ("narvi-distributor", &["narvi", "narvi-types", "narvi-config", "narvi-logs", "narvi-ring"]),
+    ("narvi-logs", &["narvi"]),
     ("narvi-patterns", &["narvi-types"]),
     ("narvi-dns", &[]),
     ("narvi-ring", &["narvi-dns", "narvi-types"]),
     ("narvi-rpc", &["narvi", "narvi-types"]),
     ("narvi-ingester", &["narvi", "narvi-rpc"]),
+    // The distributor replicates in its tests.
+    ("narvi-querier", &["narvi", "narvi-distributor", "narvi-logs", "narvi-ring"]),
     ("narvi-ruler", &["narvi", "narvi-types", "narvi-config"]),
     (
         "narvi-http",
@@ -33,6 +36,7 @@ const ARROWS: [(&str, &[&str]); 21] = [
             "narvi-config",
             "narvi-compactor",
             "narvi-distributor",
+            "narvi-logs",
             "narvi-patterns",
             "narvi-ruler",
         ],
