@@ -79,7 +79,7 @@ pub(crate) async fn drilldown_limits(State(app): State<Arc<App>>, asked: Asked) 
     let body = json!({
         "limits": limits,
         "pattern_ingester_enabled": app.patterns.is_some(),
-        "version": env!("CARGO_PKG_VERSION"),
+        "version": super::LOKI_VERSION,
     });
     ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }

@@ -48,6 +48,9 @@ pub(crate) use self::{
 };
 use crate::{App, error::ApiError, params::Form, tenant};
 
+/// The release of Loki whose API this is. Clients ask for it to know what they may ask for; our own version is the revision.
+const LOKI_VERSION: &str = "3.7.6";
+
 /// The media type of forms.
 const FORM: &str = "application/x-www-form-urlencoded";
 

@@ -150,9 +150,9 @@ pub(crate) async fn shutdown(State(app): State<Arc<App>>, request: Request) -> R
 
 pub(crate) async fn build_info(State(app): State<Arc<App>>) -> Response {
     tracing::debug!(uptime_secs = app.uptime().as_secs(), "build information asked for");
-    let version = env!("CARGO_PKG_VERSION");
+    let (loki, narvi) = (super::LOKI_VERSION, env!("CARGO_PKG_VERSION"));
     let body = format!(
-        "{{\"version\":\"{version}\",\"revision\":\"\",\"branch\":\"\",\"buildUser\":\"\",\"buildDate\":\"\",\
+        "{{\"version\":\"{loki}\",\"revision\":\"narvi-{narvi}\",\"branch\":\"\",\"buildUser\":\"\",\"buildDate\":\"\",\
          \"goVersion\":\"\"}}"
     );
     json(body.into_bytes())

@@ -232,4 +232,8 @@ fn limits_are_told() {
     let drilldown = server.get("t", "/loki/api/v1/drilldown-limits").json();
     assert_eq!(drilldown["limits"]["max_query_series"], 500);
     assert_eq!(drilldown["pattern_ingester_enabled"], false);
+    let built = server.get("t", "/loki/api/v1/status/buildinfo").json();
+    // Grafana decides by it what it may ask for.
+    assert_eq!((&drilldown["version"], &built["version"]), (&"3.7.6".into(), &"3.7.6".into()));
+    assert!(built["revision"].as_str().is_some_and(|revision| revision.starts_with("narvi-")), "{built}");
 }
