@@ -163,7 +163,7 @@ impl Reader {
         for look in 0..LOOKS {
             let manifest = match fresh {
                 Some(since) => self.newest(since)?,
-                // The process is younger than the age allowed.
+                // The clock of the machine began less than the age allowed ago.
                 None => self.0.current.read().0.clone(),
             };
             if manifest.sequence >= known {

@@ -1,6 +1,6 @@
 //! The writer's side: gives the rows of its generations out.
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use std::{ops::ControlFlow, sync::Arc};
 
 use aho_corasick::AhoCorasick;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use narvi_types::{Entry, Labels, Matcher, Metadata, Tenant, TimeRange, Timestamp
 use super::{FRAME_BYTES, HeadsRequest, KIND_END, KIND_HEAD, KIND_ROWS, KIND_SUMMARY, VERSION};
 use crate::{
     Db, Error, Result,
-    head::{Generation, HeadPiece, StreamHead},
+    head::{self, Generation, HeadPiece, StreamHead},
     state::State,
     wal::RecordBuilder,
 };
@@ -48,20 +48,12 @@ impl Heads {
     /// The names of labels of streams that may have rows in memory in the range; all streams, or those that pass the
     /// matchers.
     pub fn label_names(&self, tenant: &Tenant, matchers: &[Matcher], range: TimeRange) -> Vec<String> {
-        let mut names = std::collections::BTreeSet::new();
-        for heads in self.state.generations.iter().filter_map(|generation| generation.tenant(tenant)) {
-            heads.label_names(matchers, &range, &mut names);
-        }
-        names.into_iter().collect()
+        head::label_names(&self.state.generations, tenant, matchers, &range).into_iter().collect()
     }
 
     /// The values of a label of those streams.
     pub fn label_values(&self, tenant: &Tenant, name: &str, matchers: &[Matcher], range: TimeRange) -> Vec<String> {
-        let mut values = std::collections::BTreeSet::new();
-        for heads in self.state.generations.iter().filter_map(|generation| generation.tenant(tenant)) {
-            heads.label_values(name, matchers, &range, &mut values);
-        }
-        values.into_iter().collect()
+        head::label_values(&self.state.generations, tenant, name, matchers, &range).into_iter().collect()
     }
 
     /// Gives what is asked for, frame by frame, until `give` breaks off. Costs one copy of the rows.
@@ -229,6 +221,3 @@ impl LineFilter {
         self.0.iter().all(|group| group.is_match(line))
     }
 }
-
-/// Sums of what one writer holds of a stream.
-pub(super) type Counted = BTreeMap<Labels, (TimeRange, u64, u64)>;

@@ -9,13 +9,16 @@ use narvi_types::{
     wire::{Reader, WireError},
 };
 
-use super::{KIND_END, KIND_HEAD, KIND_ROWS, KIND_SUMMARY, VERSION, export::Counted};
+use super::{KIND_END, KIND_HEAD, KIND_ROWS, KIND_SUMMARY, VERSION};
 use crate::{
     Error, ErrorKind, Result,
     head::Generation,
     manifest::{Manifest, WriterId},
     wal,
 };
+
+/// Streams with their times, rows and bytes of lines.
+type Counted = BTreeMap<Labels, (TimeRange, u64, u64)>;
 
 /// What one writer gave of one tenant. Frames are added as they come; memory is that of the rows, asked of a budget, and
 /// given back when this is dropped or the snapshot made of it.

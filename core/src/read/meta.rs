@@ -1,7 +1,7 @@
 //! Questions about streams that read no rows: label names, values, series, counts.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
 };
 
@@ -12,7 +12,7 @@ use super::catalog::{Catalog, FoundBlocks};
 use crate::{
     Result,
     deletes::Cuts,
-    head::{Generation, StreamHead},
+    head::{self, Generation, StreamHead},
 };
 
 /// Where one tenant's streams are looked up. Times are compared with those of blocks and heads, not of rows, as in Loki.
@@ -45,20 +45,14 @@ pub(crate) type Volume = BTreeMap<Labels, u64>;
 impl LabelScan<'_> {
     /// Label names, sorted.
     pub(crate) fn label_names(&self, matchers: &[Matcher]) -> Result<Vec<String>> {
-        let mut names = BTreeSet::new();
-        for tenant in self.generations.iter().filter_map(|generation| generation.tenant(self.tenant)) {
-            tenant.label_names(matchers, &self.range, &mut names);
-        }
+        let mut names = head::label_names(self.generations, self.tenant, matchers, &self.range);
         self.catalog.label_names(self.tenant, matchers, self.range, &mut names)?;
         Ok(names.into_iter().collect())
     }
 
     /// Values of a label, sorted.
     pub(crate) fn label_values(&self, name: &str, matchers: &[Matcher]) -> Result<Vec<String>> {
-        let mut values = BTreeSet::new();
-        for tenant in self.generations.iter().filter_map(|generation| generation.tenant(self.tenant)) {
-            tenant.label_values(name, matchers, &self.range, &mut values);
-        }
+        let mut values = head::label_values(self.generations, self.tenant, name, matchers, &self.range);
         self.catalog.label_values(self.tenant, name, matchers, self.range, &mut values)?;
         Ok(values.into_iter().collect())
     }
