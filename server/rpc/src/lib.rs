@@ -16,6 +16,7 @@ mod call;
 mod client;
 mod convert;
 mod error;
+mod job;
 mod pb;
 mod server;
 mod service;
@@ -24,6 +25,7 @@ mod settings;
 pub use crate::call::{Call, CallOptions};
 pub use crate::client::{ClientPool, IngesterClient, QuerierClient, TailStream};
 pub use crate::error::{RpcError, RpcErrorKind};
+pub use crate::job::{HttpAnswer, HttpRequest};
 pub use crate::server::{CallObserver, Services, router, serve};
 pub use crate::service::{
     DroppedLine, Evaluation, IngesterService, LabelTexts, PartialAnswer, QuerierService, TailPart,
