@@ -1,6 +1,10 @@
+//! Where servers are that settings name (`host:port`, `dns+...`, `dnssrv+...`), for all that have such a setting.
+//!
 //! Looks up SRV records, which the operating system has no call for: questions to the name servers of
 //! `/etc/resolv.conf`, over UDP and, where the answer does not fit, over TCP. Addresses of hosts are the system's matter.
 #![forbid(unsafe_code)]
+
+mod place;
 
 use std::{
     io,
@@ -14,6 +18,8 @@ use tokio::{
     time::timeout,
 };
 use xxhash_rust::xxh3::xxh3_64;
+
+pub use self::place::{Place, PlaceError, addresses_of, authority};
 
 const TYPE_SRV: u16 = 33;
 const CLASS_IN: u16 = 1;

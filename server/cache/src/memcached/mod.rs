@@ -12,15 +12,12 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, future::join_all, stream};
-use narvi_dns::Resolver;
+use narvi_dns::{Place, Resolver, authority};
 use parking_lot::RwLock;
 use tokio::sync::{Semaphore, watch};
 
 pub use self::protocol::{Reply, ReplyError, parse_reply};
-use self::{
-    names::Place,
-    server::{Limits, Server},
-};
+use self::server::{Limits, Server};
 use crate::{
     BoxFuture, BreakerSettings, MemcachedSettings, Metrics,
     breaker::Breaker,
@@ -57,9 +54,12 @@ impl Memcached {
         io: &Io,
     ) -> Result<Arc<Self>, String> {
         let places = names::places(settings)?;
-        let needs_names = places.iter().any(|place| !matches!(place, Place::Plain(_)));
-        let plain = |place: &Place| if let Place::Plain(address) = place { Some(address.clone()) } else { None };
+        let plain = |place: &Place| match place {
+            Place::Host { host, port } => Some(authority(host, *port)),
+            Place::Addresses { .. } | Place::Service { .. } => None,
+        };
         let known: Vec<String> = places.iter().filter_map(plain).collect();
+        let needs_names = known.len() < places.len();
         let client = Arc::new(Self {
             name: name.to_owned(),
             settings: settings.clone(),

@@ -1,38 +1,17 @@
 //! Which servers there are, and which of them has a key.
 
-use std::{collections::BTreeSet, io, time::Duration};
+use std::{collections::BTreeSet, io};
 
-use narvi_dns::Resolver;
+use narvi_dns::{Place, Resolver};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::MemcachedSettings;
 
-/// How long one name may take to look up.
-const LOOKUP: Duration = Duration::from_secs(5);
-
-/// Where servers are to be found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// A host and port, taken as they are.
-    Plain(String),
-    /// A host and port: each address of the host.
-    Addresses(String),
-    /// SRV records of a name; each address of each target, or the targets themselves.
-    Service { name: String, addresses: bool },
-}
-
 /// The places that settings name.
 pub(super) fn places(settings: &MemcachedSettings) -> Result<Vec<Place>, String> {
-    let mut places = Vec::new();
-    for address in settings.addresses.iter().map(|address| address.trim()).filter(|address| !address.is_empty()) {
-        places.push(match address.split_once('+') {
-            Some(("dns", name)) => Place::Addresses(with_port(name)?),
-            Some(("dnssrv", name)) => Place::Service { name: name.to_owned(), addresses: true },
-            Some(("dnssrvnoa", name)) => Place::Service { name: name.to_owned(), addresses: false },
-            Some((scheme, _)) => return Err(format!("{scheme}+ is not known; use dns+, dnssrv+ or dnssrvnoa+")),
-            None => Place::Plain(with_port(address)?),
-        });
-    }
+    let addresses = settings.addresses.iter().map(|address| address.trim()).filter(|address| !address.is_empty());
+    let places: Result<Vec<_>, _> = addresses.map(|address| Place::parse(address, None)).collect();
+    let mut places = places.map_err(|error| error.to_string())?;
     if !settings.host.is_empty() {
         if !places.is_empty() {
             return Err("host and addresses are both given; leave one out".to_owned());
@@ -49,39 +28,13 @@ pub(super) fn places(settings: &MemcachedSettings) -> Result<Vec<Place>, String>
     Ok(places)
 }
 
-fn with_port(address: &str) -> Result<String, String> {
-    let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
-    match port {
-        Some(Ok(_)) => Ok(address.to_owned()),
-        _ => Err(format!("{address:?} has no port; write host:11211")),
-    }
-}
-
 /// Looks all places up. Servers, sorted, each once.
 pub(super) async fn resolve(places: &[Place], resolver: &Resolver) -> io::Result<Vec<String>> {
     let mut servers = BTreeSet::new();
     for place in places {
-        match place {
-            Place::Plain(address) => drop(servers.insert(address.clone())),
-            Place::Addresses(address) => servers.extend(addresses(address).await?),
-            Place::Service { name, addresses: wanted } => {
-                for (target, port) in resolver.services(name).await? {
-                    let address = format!("{target}:{port}");
-                    match wanted {
-                        true => servers.extend(addresses(&address).await?),
-                        false => drop(servers.insert(address)),
-                    }
-                }
-            }
-        }
+        servers.extend(place.servers(resolver).await?);
     }
     Ok(servers.into_iter().collect())
-}
-
-async fn addresses(address: &str) -> io::Result<Vec<String>> {
-    let found = tokio::time::timeout(LOOKUP, tokio::net::lookup_host(address)).await;
-    let found = found.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, format!("{address}: no answer in time")))?;
-    Ok(found?.map(|address| address.to_string()).collect())
 }
 
 /// Which server has a key: the one that the key and its address hash highest with. So a server that comes takes its
@@ -107,13 +60,11 @@ mod tests {
     fn addresses_are_read_as_loki_reads_them() {
         let service = |name: &str, addresses| Place::Service { name: name.to_owned(), addresses };
         assert_eq!(
-            of("", &["a:1", " dns+b:2", "dnssrv+_m._tcp.c", "dnssrvnoa+_m._tcp.d", "[::1]:3"]).expect("they are right"),
+            of("", &["a:1", " ", " dns+b:2", "dnssrv+_m._tcp.c"]).expect("they are right"),
             [
-                Place::Plain("a:1".to_owned()),
-                Place::Addresses("b:2".to_owned()),
+                Place::Host { host: "a".to_owned(), port: 1 },
+                Place::Addresses { host: "b".to_owned(), port: 2 },
                 service("_m._tcp.c", true),
-                service("_m._tcp.d", false),
-                Place::Plain("[::1]:3".to_owned()),
             ]
         );
         assert_eq!(of("chunks", &[]), Ok(vec![service("_memcached._tcp.chunks", false)]));

@@ -21,7 +21,7 @@ use tokio::{
     time::timeout,
 };
 
-use self::{node::Shared, seeds::Seed};
+use self::node::Shared;
 use crate::{
     clock::{Clock, draw_u64, millis},
     instance::Instance,
@@ -111,7 +111,7 @@ impl Gossip {
     /// # Errors
     /// A setting cannot be used, or the port cannot be listened on.
     pub async fn start(settings: GossipSettings, clock: Arc<dyn Clock>) -> Result<Self, MembershipError> {
-        let seeds: Vec<Seed> = settings.join_members.iter().map(|text| Seed::parse(text)).collect::<Result<_, _>>()?;
+        let seeds = settings.join_members.iter().map(|text| seeds::parse(text)).collect::<Result<Vec<_>, _>>()?;
         let (handle, address) = listen(&settings, clock.now_ms()).await?;
         let handle = Arc::new(handle);
         let shared = Arc::new(Shared::new(&settings));

@@ -222,8 +222,8 @@ async fn wrong_settings_are_told() {
     let start = |settings: GossipSettings| Gossip::start(settings, Arc::new(SystemClock));
     let bad_seed = GossipSettings { join_members: vec!["a b".to_owned()], ..settings(&[]) };
     let error = start(bad_seed).await.err().expect("it is no host");
-    let text =
-        "cannot use memberlist.join_members a b: not a host: write host, host:port, dns+host:port or dnssrv+name";
+    let text = "cannot use memberlist.join_members a b: \"a b\" is not a host: write host:port, dns+host:port or \
+                dnssrv+name";
     assert_eq!(error.to_string(), text);
     let bad_address = GossipSettings { bind_addr: vec!["nowhere".to_owned()], ..settings(&[]) };
     assert!(matches!(start(bad_address).await.err(), Some(MembershipError::Setting { .. })));
