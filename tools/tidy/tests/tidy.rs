@@ -9,7 +9,7 @@ use std::{
 
 /// Which packages of the workspace each package may use. Left out: itself. `types <- chunk, index, logql <- core <- server,
 /// bindings`, and no arrow among chunk, index and logql.
-const ARROWS: [(&str, &[&str]); 23] = [
+const ARROWS: [(&str, &[&str]); 24] = [
     ("narvi-types", &[]),
     ("narvi-chunk", &["narvi-types"]),
     ("narvi-index", &["narvi-types"]),
@@ -27,6 +27,7 @@ const ARROWS: [(&str, &[&str]); 23] = [
     ("narvi-ingester", &["narvi", "narvi-rpc"]),
     // The distributor replicates in its tests.
     ("narvi-querier", &["narvi", "narvi-distributor", "narvi-logs", "narvi-ring"]),
+    ("narvi-read-cache", &["narvi", "narvi-cache"]),
     ("narvi-ruler", &["narvi", "narvi-types", "narvi-config"]),
     (
         "narvi-http",
