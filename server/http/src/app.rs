@@ -47,6 +47,8 @@ pub struct HttpSettings {
     pub body_timeout: Duration,
     /// What the operations of an object store are counted by.
     pub store_times: Option<StoreTimes>,
+    /// Whether this process is one of several: what it gives to others is counted where that is done.
+    pub in_cluster: bool,
     /// Metrics of other parts of the process, told with those of the server.
     pub registry: Option<Arc<Registry>>,
     /// Largest push body as received, in bytes.
@@ -91,6 +93,7 @@ impl Default for HttpSettings {
             config: None,
             body_timeout: Duration::from_secs(30),
             store_times: None,
+            in_cluster: false,
             registry: None,
             max_body_bytes: 100 << 20,
             max_decompressed_bytes: 1 << 30,
@@ -142,7 +145,7 @@ impl App {
             logs,
             limits: settings.tenants.clone().unwrap_or_else(fixed),
             distributor: Distributor::with_idle(idle),
-            metrics: Metrics::new(settings.store_times.as_ref()),
+            metrics: Metrics::new(settings.store_times.as_ref(), settings.in_cluster),
             patterns: settings.patterns.then(PatternStore::default),
             tails: Tails::default(),
             settings,
@@ -182,6 +185,11 @@ impl App {
     /// Says on `/ready` whether requests should be sent here.
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);
+    }
+
+    /// Counts a call that another process made of this one. `outcome` is `success`, `cancel`, `4xx` or `5xx`.
+    pub fn called(&self, route: &str, outcome: &str, took: Duration) {
+        self.metrics.called(route, outcome, took);
     }
 
     pub(crate) fn is_ready(&self) -> bool {

@@ -179,7 +179,8 @@ fn histogram() -> Histogram {
 }
 
 impl Metrics {
-    pub(crate) fn new(store: Option<&StoreTimes>) -> Self {
+    /// `replicates` says that pushes are counted by who replicates them.
+    pub(crate) fn new(store: Option<&StoreTimes>, replicates: bool) -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             requests: Family::new_with_constructor(histogram as fn() -> Histogram),
@@ -204,6 +205,9 @@ impl Metrics {
             compactor: narvi_compactor::Metrics::default(),
         };
         metrics.register();
+        if !replicates {
+            metrics.register_appends();
+        }
         metrics.limits_reloaded(true);
         if let Some(store) = store {
             let name = format!("loki_{}_request_duration_seconds", store.name);
@@ -236,16 +240,6 @@ impl Metrics {
             "loki_distributor_structured_metadata_bytes_received",
             "Bytes of structured metadata received per tenant",
             self.metadata_bytes.clone(),
-        );
-        add.register(
-            "loki_distributor_ingester_appends",
-            "Pushes given to the store, which is the only ingester",
-            self.appends.clone(),
-        );
-        add.register(
-            "loki_distributor_ingester_append_failures",
-            "Pushes that the store refused",
-            self.append_failures.clone(),
         );
         add.register("loki_discarded_samples", "Lines refused, by reason", self.discarded_lines.clone());
         add.register("loki_discarded_bytes", "Bytes of lines refused, by reason", self.discarded_bytes.clone());
@@ -287,6 +281,27 @@ impl Metrics {
         let version = env!("CARGO_PKG_VERSION");
         let build = vec![("version", version), ("revision", ""), ("branch", ""), ("goversion", "")];
         add.register("loki_build", "What this binary was built from", Info::new(build));
+    }
+
+    fn register_appends(&mut self) {
+        let add = &mut self.registry;
+        add.register(
+            "loki_distributor_ingester_appends",
+            "Pushes given to the store, which is the only ingester",
+            self.appends.clone(),
+        );
+        add.register(
+            "loki_distributor_ingester_append_failures",
+            "Pushes that the store refused",
+            self.append_failures.clone(),
+        );
+    }
+
+    /// Counts a call from another process. `outcome` is what Loki's metrics call it.
+    pub(crate) fn called(&self, route: &str, outcome: &str, took: Duration) {
+        let [method, route, status_code, ws] = ["gRPC", route, outcome, "false"].map(str::to_owned);
+        let labels = Request { method, route, status_code, ws };
+        self.requests.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
     /// Counts a request. `route` is the path with `_` for `/`.
@@ -422,7 +437,8 @@ mod tests {
     fn names_are_lokis() {
         let times = StoreTimes::new("s3");
         times.count("put", 200, Duration::from_millis(3));
-        let metrics = Metrics::new(Some(&times));
+        let metrics = Metrics::new(Some(&times), false);
+        metrics.called("/narvi.v1.Ingester/Push", "success", Duration::from_millis(7));
         metrics.request("GET", "loki_api_v1_query_range", 200, false, 0.01);
         metrics.pushed("acme", "json", &narvi_distributor::Prepared::default());
         let mut prepared = narvi_distributor::Prepared::default();
@@ -440,6 +456,7 @@ mod tests {
         let text = metrics.text(figures, "");
         for line in [
             "loki_request_duration_seconds_count{method=\"GET\",route=\"loki_api_v1_query_range\",status_code=\"200\",ws=\"false\"} 1",
+            "loki_request_duration_seconds_count{method=\"gRPC\",route=\"/narvi.v1.Ingester/Push\",status_code=\"success\",ws=\"false\"} 1",
             "loki_distributor_lines_received_total{tenant=\"acme\",is_internal_stream=\"false\",policy=\"\",format=\"json\"} 0",
             "loki_distributor_lines_received_total{tenant=\"acme\",is_internal_stream=\"false\",policy=\"p\",format=\"otlp\"} 2",
             "loki_distributor_bytes_received_total{tenant=\"acme\",retention_hours=\"\",is_internal_stream=\"false\",policy=\"p\",format=\"otlp\"} 6",

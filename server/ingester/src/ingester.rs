@@ -1,13 +1,13 @@
 //! The service: a database, behind checks of sizes and of the phase of its life.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use narvi::{Db, HeadsDetail, HeadsRequest, Matcher, PushStream, Selector, TimeRange};
 use narvi_rpc::{Call, IngesterService, LabelTexts, RpcError, RpcErrorKind, TailPart};
 use parking_lot::RwLock;
 
-use crate::{metrics::IngesterMetrics, tail::follow};
+use crate::tail::follow;
 
 /// How an ingester behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,15 +37,14 @@ enum Phase {
 pub struct Ingester {
     db: Db,
     settings: IngesterSettings,
-    metrics: Option<Arc<IngesterMetrics>>,
     /// Pushes hold it while they are under way, so that a change waits for them.
     phase: RwLock<Phase>,
 }
 
 impl Ingester {
     /// An ingester that takes calls, but does not say that it is ready: its instance may have to join a ring first.
-    pub fn new(db: Db, settings: IngesterSettings, metrics: Option<Arc<IngesterMetrics>>) -> Self {
-        Self { db, settings, metrics, phase: RwLock::new(Phase::Starting) }
+    pub fn new(db: Db, settings: IngesterSettings) -> Self {
+        Self { db, settings, phase: RwLock::new(Phase::Starting) }
     }
 
     /// The database.
@@ -103,9 +102,6 @@ impl IngesterService for Ingester {
         call.budget().check()?;
         let pushed = self.db.push(call.tenant()?, streams).and_then(|ack| ack.wait());
         drop(phase);
-        if let Some(metrics) = &self.metrics {
-            metrics.pushed(&pushed);
-        }
         Ok(pushed?)
     }
 

@@ -35,8 +35,9 @@ impl Default for RingSettings {
 pub enum Operation {
     /// To write: only ACTIVE ones; for each other one on the way the next is taken too.
     Write,
-    /// To write to nobody but the owners: those that are not ACTIVE are left out, no one takes their place.
-    WriteNoExtend,
+    /// To write around those that are not ACTIVE, as if they had no tokens: one that leaves in order fails no write, also
+    /// where each key is held once. Who reads must ask all that may hold data, as [`Ring::read_set`] says.
+    WriteAround,
     /// To read: those that may hold what was written.
     Read,
 }
@@ -44,7 +45,7 @@ pub enum Operation {
 impl Operation {
     fn accepts(self, instance: &Instance) -> bool {
         match self {
-            Self::Write | Self::WriteNoExtend => instance.state == State::Active,
+            Self::Write | Self::WriteAround => instance.state == State::Active,
             Self::Read => may_hold_data(instance),
         }
     }
@@ -52,7 +53,7 @@ impl Operation {
     fn extends(self, state: State) -> bool {
         match self {
             Self::Write => state != State::Active,
-            Self::WriteNoExtend => false,
+            Self::WriteAround => false,
             Self::Read => !matches!(state, State::Active | State::Leaving),
         }
     }
@@ -173,6 +174,9 @@ impl Ring {
         for (index, instance) in self.clockwise(key) {
             if taken.len() >= wanted || open == 0 {
                 break;
+            }
+            if operation == Operation::WriteAround && instance.state != State::Active {
+                continue;
             }
             let zone = instance.zone.as_str();
             let zoned = self.settings.zone_awareness && !zone.is_empty();

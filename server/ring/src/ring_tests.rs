@@ -69,10 +69,13 @@ fn naive(
         if zones && !one.zone.is_empty() && used.contains(&&one.zone) {
             continue;
         }
+        if operation == Operation::WriteAround && one.state != Active {
+            continue;
+        }
         set.push(one);
         let extends = match operation {
             Operation::Write => one.state != Active,
-            Operation::WriteNoExtend => false,
+            Operation::WriteAround => false,
             Operation::Read => !matches!(one.state, Active | Leaving),
         };
         if extends {
@@ -119,7 +122,7 @@ proptest! {
         key in prop_oneof![0u32..70, any::<u32>()],
     ) {
         let ring = ring_of(&all, factor, zones);
-        for operation in [Operation::Write, Operation::WriteNoExtend, Operation::Read] {
+        for operation in [Operation::Write, Operation::WriteAround, Operation::Read] {
             let found = ring.replicas(key, operation, NOW);
             let found = found.map(|set| set.instances.iter().map(|one| one.id.clone()).collect::<Vec<_>>());
             prop_assert_eq!(found, naive(&all, factor, zones, key, operation), "{:?}", operation);
@@ -187,8 +190,11 @@ fn a_write_goes_past_those_that_leave() {
     let set = ring.replicas(0, Operation::Write, NOW).expect("enough");
     assert_eq!(ids(&set.instances), ["i0", "i2", "i3"]);
     assert_eq!(set.tolerated, Tolerated::Instances(0), "three of a set of four");
-    let set = ring.replicas(0, Operation::WriteNoExtend, NOW).expect("enough");
-    assert_eq!((ids(&set.instances), set.tolerated), (vec!["i0", "i2"], Tolerated::Instances(0)));
+    let set = ring.replicas(0, Operation::WriteAround, NOW).expect("enough");
+    assert_eq!((ids(&set.instances), set.tolerated), (vec!["i0", "i2", "i3"], Tolerated::Instances(1)));
+    let one = ring_of(&four([Leaving, Active, Active, Active]), 1, false);
+    let set = one.replicas(0, Operation::WriteAround, NOW).expect("the next");
+    assert_eq!((ids(&set.instances), set.tolerated), (vec!["i1"], Tolerated::Instances(0)));
     let set = ring.replicas(20, Operation::Write, NOW).expect("enough");
     assert_eq!((ids(&set.instances), set.tolerated), (vec!["i2", "i3", "i0"], Tolerated::Instances(1)));
 }

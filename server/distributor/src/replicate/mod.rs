@@ -163,7 +163,7 @@ impl Inner {
         let mut spread = Spread { shares: Vec::new(), answers: Vec::with_capacity(streams.len()) };
         for (place, stream) in streams.into_iter().enumerate() {
             let key = stream_key(tenant.as_str(), &stream.labels.to_string());
-            let set = ring.replicas(key, Operation::WriteNoExtend, now_ms)?;
+            let set = ring.replicas(key, Operation::WriteAround, now_ms)?;
             spread.answers.push(Answers::of(&set));
             let sizes = stream.entries.iter().map(|e| e.line.len() + e.metadata.packed().len() + ENTRY_BYTES);
             let bytes: usize = sizes.sum();

@@ -173,7 +173,7 @@ fn naive(cluster: &Cluster, ring: &Ring, tenant: &Tenant, streams: &[PushStream]
     let mut lost = Vec::new();
     for stream in streams {
         let key = stream_key(tenant.as_str(), &stream.labels.to_string());
-        let set = ring.replicas(key, Operation::WriteNoExtend, NOW_MS).map_err(|error| error.to_string())?;
+        let set = ring.replicas(key, Operation::WriteAround, NOW_MS).map_err(|error| error.to_string())?;
         let natures = set.instances.iter().map(|one| cluster.fakes.natures[&one.id]);
         let failing: Vec<_> = natures.filter(|nature| !nature.succeeds(&settings)).collect();
         let Tolerated::Instances(tolerated) = set.tolerated else { panic!("keys have instances") };

@@ -109,7 +109,7 @@ async fn run(
     let begun = blocking(&app, work).await??;
     if let Some(pushing) = begun.pushing {
         let stored = pushing.await;
-        if app.logs().ingester.is_some() {
+        if !app.settings.in_cluster {
             app.metrics.appended(&app.settings.instance_address, stored.is_ok());
         }
         stored?;

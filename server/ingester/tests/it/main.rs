@@ -26,7 +26,7 @@ impl Running {
         let mut db_settings = Settings { garbage_grace_secs: 3600, ..Settings::default() };
         db_settings.compaction.enabled = false;
         let db: Db = Builder::in_memory().store(store.clone()).settings(db_settings).open().expect("opens");
-        let ingester = Arc::new(Ingester::new(db, settings, None));
+        let ingester = Arc::new(Ingester::new(db, settings));
         ingester.set_ready();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let address = listener.local_addr().expect("bound").to_string();
