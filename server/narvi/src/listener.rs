@@ -27,7 +27,10 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower_service::Service as _;
 
-use crate::failure::{Failure, Outcome};
+use crate::{
+    failure::{Failure, Outcome},
+    upgrade::Upgradable,
+};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -147,6 +150,7 @@ impl Serving {
     }
 
     async fn requests<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut self, stream: S, address: SocketAddr) {
+        let stream = Upgradable::new(stream);
         let stream = TokioIo::new(Stalling { stream, limit: self.write_timeout, since: None });
         let router = self.router;
         let service = service_fn(move |mut request: Request<Incoming>| {

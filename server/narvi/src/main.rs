@@ -17,6 +17,7 @@ mod serve;
 mod streams;
 mod tail;
 mod times;
+mod upgrade;
 
 use std::process::ExitCode;
 
