@@ -227,7 +227,7 @@ def command(options):
         wanted, kind = options.netns, "loopback"
         if name == "network":
             options.netns = wanted or (os.geteuid() == 0 and Namespaces.allowed())
-            kind = "network namespaces" if options.netns else "loopback; no namespaces are allowed here, so processes are stopped"
+            kind = "network namespaces" if options.netns else "loopback: no namespaces here, processes are stopped"
         extra = {"auth_enabled": options.tenants > 1}
         try:
             with Cluster(options, extra=extra) as cluster:
@@ -242,4 +242,4 @@ def command(options):
                     cluster.show_logs()
         finally:
             options.netns = wanted
-        yield f"chaos: {name} fail ({kind}, replication factor {options.rf})" if name == "processes" else f"chaos: {name} fails ({kind}, replication factor {options.rf})", figures, good
+        yield f"chaos: {name} ({kind}, replication factor {options.rf})", figures, good

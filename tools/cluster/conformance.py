@@ -63,8 +63,8 @@ def run_suite(options, profile, more):
     with Cluster(options, extra=extra) as cluster:
         gateway = Gateway({role: [process.address for process in cluster.of(role)] for role in ROLES})
         out = os.path.join(cluster.folder, "results.json")
-        arguments = [sys.executable, os.path.join(options.suite, "run.py"), "--url", gateway.url, "--push", "--json", out]
-        arguments += ["--max-diffs", "0" if options.json else str(options.max_diffs)]
+        arguments = [sys.executable, os.path.join(options.suite, "run.py"), "--url", gateway.url, "--push"]
+        arguments += ["--json", out, "--max-diffs", "0" if options.json else str(options.max_diffs)]
         if options.every > 1:
             ids = os.path.join(cluster.folder, "ids")
             sample(options.suite, options.every, ids)
@@ -77,7 +77,7 @@ def run_suite(options, profile, more):
             with open(out, encoding="utf-8") as file:
                 results = json.load(file)
         except (OSError, ValueError):
-            raise Failed(f"the suite ended with {done.returncode} and no results\n{cluster.store.process.tail()}") from None
+            raise Failed(f"the suite ended with {done.returncode} and no results") from None
         known = [failure for failure in results["failures"] if failure["id"] in options.known]
         unknown = [failure for failure in results["failures"] if failure["id"] not in options.known]
         dead = [f"{process.name} ended with {process.child.returncode}" for process in cluster.dead()]
@@ -85,13 +85,14 @@ def run_suite(options, profile, more):
             cluster.keep()
             if dead:
                 cluster.show_logs()
+        said = [f"{failure['id']}: {failure['difference'][:300]}" for failure in unknown[: options.max_diffs]]
         return {
             "passed": results["passed"], "failed": len(unknown),
             "failed as in one process": ", ".join(failure["id"] for failure in known) or "none",
             "not in full": {
                 name: f"{good}/{of}" for name, (good, of) in results["categories"].items() if good != of
             },
-            "problems": [f"{failure['id']}: {failure['difference'][:300]}" for failure in unknown[: options.max_diffs]] + dead,
+            "problems": said + dead,
         }
 
 

@@ -10,8 +10,7 @@ import threading
 # By the role that serves them; the first that matches. All else is the frontend's.
 ROUTES = [
     (re.compile(r"(POST) (/loki/api/v1/push|/api/prom/push|/otlp/v1/logs)$"), "distributor"),
-    (re.compile(r"\S+ (/loki/api/v1/rules|/api/prom/rules|/prometheus/api/v1/(rules|alerts)|/api/prom/api/v1/)"), "ruler"),
-    (re.compile(r"\S+ /ruler/ring"), "ruler"),
+    (re.compile(r"\S+ (/loki/api/v1/rules|/api/prom/rules|/prometheus/api/v1/(rules|alerts)|/ruler/ring)"), "ruler"),
     (re.compile(r"\S+ (/loki/api/v1/delete|/loki/api/v1/cache/generation_numbers|/compactor/)"), "compactor"),
     (re.compile(r"\S+ (/distributor/ring|/ring)$"), "distributor"),
     (re.compile(r"\S+ (/flush|/ingester/)"), "ingester"),

@@ -83,8 +83,9 @@ class Namespaces:
         ip("link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", namespace)
         ip("link", "set", link, "master", self.bridge)
         ip("link", "set", link, "up")
-        for words in (["addr", "add", f"{address}/24", "dev", "eth0"], ["link", "set", "eth0", "up"], ["link", "set", "lo", "up"]):
-            ip("-n", namespace, *words)
+        ip("-n", namespace, "addr", "add", f"{address}/24", "dev", "eth0")
+        for end in ("eth0", "lo"):
+            ip("-n", namespace, "link", "set", end, "up")
         return Host(name, address, namespace, link)
 
     def cut(self, host):

@@ -34,7 +34,8 @@ class Stream:
 
     def text(self, seq):
         level = "error" if seq % 20 == 0 else "info"
-        return f"seq={seq} stream={self.number} level={level} took={seq % 997}ms id={seq * 2654435761 % 2**32:08x} path=/items/{seq % 89}"
+        known = f"seq={seq} stream={self.number} level={level} took={seq % 997}ms"
+        return f"{known} id={seq * 2654435761 % 2**32:08x} path=/items/{seq % 89}"
 
     def acknowledge(self, times):
         with self.lock:

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-from . import chaos, conformance, rolling, servers, settings
+from . import chaos, conformance, rolling, servers, settings, test, throughput
 from .processes import Failed
 from .report import say, show
 from .running import Cluster
@@ -23,7 +23,7 @@ def arguments():
     common.add_argument("--s3", choices=("weed", "moto"), default="weed", help="the object store (%(default)s)")
     common.add_argument("--folder", help="where logs and data are (a temporary folder)")
     common.add_argument("--keep", action="store_true", help="keep logs and data also if all is well")
-    common.add_argument("--flag", action="append", default=[], metavar="-NAME=VALUE", help="one more flag for all processes")
+    common.add_argument("--flag", action="append", default=[], metavar="-NAME=VALUE", help="one more for all processes")
     common.add_argument("--patience", type=float, default=90, help="seconds to get ready (%(default)s)")
     common.add_argument("--json", action="store_true", help="results as one JSON object a line")
     load = argparse.ArgumentParser(add_help=False)
@@ -44,8 +44,19 @@ def arguments():
     some.add_argument("--every", type=int, default=1, metavar="N", help="only every Nth case of each category")
     some.add_argument("--known", action="append", default=["error-model-017"], metavar="ID", help="cases that may fail")
     some.add_argument("--max-diffs", type=int, default=20, help="differences printed (%(default)s)")
-    some.add_argument("--results-cache", action="store_true", help="with the results caches, which the suite's file switches off")
+    some.add_argument("--results-cache", action="store_true", help="with caches that the suite's file switches off")
     some.add_argument("options", nargs="*", help="more options of run.py, after --")
+    some = commands.add_parser("throughput", parents=[common], help="one process against clusters")
+    some.add_argument("--mb", type=int, default=128, help="megabytes of lines (%(default)s)")
+    some.add_argument("--corpus", metavar="FOLDER", help="with bodies.bin and meta.json, instead of lines made here")
+    some.add_argument("--connections", type=int, default=2, help="that push (%(default)s)")
+    some.add_argument("--runs", type=int, default=3, help="of each query (%(default)s)")
+    some.add_argument("--split", default="1h", help="split_queries_by_interval (%(default)s)")
+    some.add_argument("--mode", action="append", choices=throughput.MODES, help="only this one; may be repeated")
+    some.add_argument("--most", type=float, default=0, metavar="RATIO", help="of CPU at RF 1; more is a failure")
+    some = commands.add_parser("test", parents=[common], help="short forms of chaos, rolling and conformance")
+    some.add_argument("--suite", default=SUITE, help="the folder of a conformance suite (%(default)s)")
+    some.add_argument("--only", action="append", choices=("chaos", "network", "rolling", "conformance"))
     return parser
 
 
@@ -60,7 +71,10 @@ def up(options):
         raise Failed("\n".join(f"{process.name} ended\n{process.tail()}" for process in cluster.dead()))
 
 
-COMMANDS = {"chaos": chaos.command, "conformance": conformance.command, "rolling": rolling.command}
+COMMANDS = {
+    "chaos": chaos.command, "conformance": conformance.command, "rolling": rolling.command, "test": test.command,
+    "throughput": throughput.command,
+}
 
 
 def main():

@@ -9,8 +9,8 @@ from .running import Cluster
 
 # The order in which people update a Loki: those who write first.
 ORDER = [
-    "ingester", "write", "distributor", "index-gateway", "query-scheduler", "backend", "querier", "query-frontend", "read",
-    "compactor", "ruler", "all",
+    "ingester", "write", "distributor", "index-gateway", "query-scheduler", "backend", "querier", "query-frontend",
+    "read", "compactor", "ruler", "all",
 ]
 
 
@@ -46,7 +46,7 @@ def command(options):
         right = load.check_all("after")
         dropped = sum(tail.dropped for tail in load.tails)
         if untold > dropped:
-            ledger.problem(f"the tail told of {len(load.tailed)} lines; {untold} acknowledged ones are missing, {dropped} dropped")
+            ledger.problem(f"the tail told of {len(load.tailed)} lines; {untold} are missing, {dropped} dropped")
         good = not ledger.problems and not error
         figures = {
             "lines acknowledged": ledger.acknowledged(), "right after": "yes" if right else "NO",

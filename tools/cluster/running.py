@@ -60,7 +60,7 @@ class Cluster:
         places = [(role, name, self.net.host(name)) for role, name in names]
 
         def hosts(role):
-            return [host.address for mine, _, host in places if role is None or settings.answers(mine, role) or mine == role]
+            return [host.address for mine, _, host in places if role in (None, mine) or settings.answers(mine, role)]
 
         memcached = self.memcached and f"{self.memcached.host.address}:{servers.MEMCACHED_PORT}"
         redis = self.redis and f"{self.redis.host.address}:{servers.REDIS_PORT}"
@@ -85,8 +85,8 @@ class Cluster:
 
     def __exit__(self, kind, error, stack):
         failed = kind is not None and kind is not KeyboardInterrupt
-        for process in self.processes:
-            if process.child is not None and not process.running() and process.child.returncode not in (0, -9) and failed:
+        for process in self.processes if failed else ():
+            if process.child is not None and not process.running() and process.child.returncode not in (0, -9):
                 print(f"{process.name} ended with {process.child.returncode}\n{process.tail()}")
         for process in self.processes + self.others:
             process.resume()

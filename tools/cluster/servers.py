@@ -155,7 +155,8 @@ def unescape(text):
 
 
 def memcached(host, folder):
-    arguments = [program("memcached", "debian.sh"), "-l", host.address, "-p", str(MEMCACHED_PORT), "-m", "64", "-I", "8m"]
+    arguments = [program("memcached", "debian.sh"), "-l", host.address, "-p", str(MEMCACHED_PORT), "-m", "64"]
+    # It does not run as root unless it is told to.
     return Process("memcached", host, arguments + (["-u", "root"] if os.geteuid() == 0 else []), folder)
 
 

@@ -1,4 +1,4 @@
-"""The configuration file that all processes of a cluster share, in Loki's format; and how such files are read and written."""
+"""The configuration file that all processes of a cluster share, in Loki's format; reading and writing such files."""
 import json
 import re
 
@@ -41,7 +41,8 @@ def shared(hosts, stores, rf, extra=None):
             "storage": {
                 "s3": {
                     "endpoint": stores.s3, "bucketnames": servers.BUCKET, "access_key_id": servers.KEY,
-                    "secret_access_key": servers.SECRET, "s3forcepathstyle": True, "insecure": True, "region": "us-east-1",
+                    "secret_access_key": servers.SECRET, "s3forcepathstyle": True, "insecure": True,
+                    "region": "us-east-1",
                 }
             },
         },
@@ -62,22 +63,24 @@ def shared(hosts, stores, rf, extra=None):
         "querier": {"query_ingesters_within": "3h"},
         "limits_config": {
             "reject_old_samples": False, "ingestion_rate_mb": 10000, "ingestion_burst_size_mb": 10000,
-            "per_stream_rate_limit": "10GB", "per_stream_rate_limit_burst": "10GB", "max_entries_limit_per_query": 50000,
-            "max_query_series": 10000, "max_global_streams_per_user": 0, "split_queries_by_interval": "1m",
+            "per_stream_rate_limit": "10GB", "per_stream_rate_limit_burst": "10GB",
+            "max_entries_limit_per_query": 50000, "max_query_series": 10000, "max_global_streams_per_user": 0,
+            "split_queries_by_interval": "1m",
             # Pushes are not tried again for longer than this.
             "max_cache_freshness_per_query": "1m",
         },
         "query_range": {"cache_results": True, "align_queries_with_step": True, "max_retries": 5},
     }
     if not one:
-        result.update(joined(hosts))
+        result = merged(result, joined(hosts))
     if stores.memcached:
-        cache = {"memcached": {"expiration": "1h"}, "memcached_client": {"addresses": stores.memcached, "timeout": "500ms"}}
+        client = {"addresses": stores.memcached, "timeout": "500ms"}
+        cache = {"memcached": {"expiration": "1h"}, "memcached_client": client}
         result["chunk_store_config"] = {"chunk_cache_config": cache}
     if stores.redis:
         cache = {"redis": {"endpoint": stores.redis, "expiration": "1h"}}
         result["query_range"]["results_cache"] = {"cache": cache}
-        result.setdefault("storage_config", {})["index_queries_cache_config"] = cache
+        result = merged(result, {"storage_config": {"index_queries_cache_config": cache}})
     return merged(result, extra or {})
 
 
@@ -86,7 +89,7 @@ def joined(hosts):
     def first(role, port):
         return f"{hosts(role)[0]}:{port}"
 
-    result = {
+    return {
         "memberlist": {"join_members": [f"{address}:{GOSSIP}" for address in hosts(None)], "bind_port": GOSSIP},
         "common": {"compactor_address": f"http://{first('compactor', HTTP)}"},
         "frontend": {
@@ -97,7 +100,6 @@ def joined(hosts):
             "tsdb_shipper": {"index_gateway_client": {"server_address": f"{first('index-gateway', GRPC)}"}}
         },
     }
-    return result
 
 
 def flags(role, name, host, folder, file):
@@ -127,13 +129,14 @@ def to_yaml(value, indent=0):
         rows = []
         for key, inner in value.items():
             nested = isinstance(inner, (dict, list)) and inner
-            rows.append(f"{space}{key}:\n{to_yaml(inner, indent + 1)}" if nested else f"{space}{key}: {json.dumps(inner)}\n")
+            rows.append(f"{space}{key}:" + (f"\n{to_yaml(inner, indent + 1)}" if nested else f" {json.dumps(inner)}\n"))
         return "".join(rows)
     if isinstance(value, list) and value:
         rows = []
         for inner in value:
             text = to_yaml(inner, indent + 1)
-            rows.append(f"{space}- {text.lstrip()}" if isinstance(inner, (dict, list)) else f"{space}- {json.dumps(inner)}\n")
+            nested = isinstance(inner, (dict, list))
+            rows.append(f"{space}- " + (text.lstrip() if nested else f"{json.dumps(inner)}\n"))
         return "".join(rows)
     return f"{space}{json.dumps(value)}\n"
 
