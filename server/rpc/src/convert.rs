@@ -78,6 +78,14 @@ pub(crate) fn tail_in(message: &pb::TailResponse, tenant: &Tenant) -> Result<Tai
     Ok(TailPart { batches: read(&message.frame)?, dropped, dropped_count: message.dropped_count })
 }
 
+pub(crate) fn headers_out(headers: Vec<(String, Bytes)>) -> Vec<pb::HttpHeader> {
+    headers.into_iter().map(|(name, value)| pb::HttpHeader { name, value }).collect()
+}
+
+pub(crate) fn headers_in(headers: Vec<pb::HttpHeader>) -> Vec<(String, Bytes)> {
+    headers.into_iter().map(|header| (header.name, header.value)).collect()
+}
+
 pub(crate) fn evaluation_out(evaluation: &Evaluation) -> pb::EvaluateRequest {
     let mut params = Vec::new();
     evaluation.params.encode(&mut params);
@@ -92,6 +100,7 @@ pub(crate) fn evaluation_out(evaluation: &Evaluation) -> pb::EvaluateRequest {
         scopes: evaluation.scopes.iter().map(scope).collect(),
         memory_bytes: 0,
         read_bytes: 0,
+        series: 0,
     }
 }
 

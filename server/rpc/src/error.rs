@@ -109,8 +109,24 @@ impl RpcError {
         }
     }
 
+    fn place(&self) -> usize {
+        KINDS.iter().position(|(kind, _)| *kind == self.kind).unwrap_or(KINDS.len() - 1)
+    }
+
+    /// The kind as messages name it.
+    pub(crate) fn kind_number(&self) -> u32 {
+        self.place() as u32
+    }
+
+    /// An error of a message. A kind of a later version is a defect of the other side.
+    pub(crate) fn of_kind_number(number: u32, message: String, retryable: bool) -> Self {
+        let kind =
+            usize::try_from(number).ok().and_then(|place| KINDS.get(place)).map_or(Kind::Internal, |(kind, _)| *kind);
+        Self { kind, message, retryable }
+    }
+
     pub(crate) fn to_status(&self) -> Status {
-        let place = KINDS.iter().position(|(kind, _)| *kind == self.kind).unwrap_or(KINDS.len() - 1);
+        let place = self.place();
         let details = vec![DETAILS_VERSION, place as u8, u8::from(self.retryable)];
         let mut end = self.message.len().min(MOST_TEXT);
         while !self.message.is_char_boundary(end) {

@@ -75,26 +75,6 @@ pub trait IngesterService: Send + Sync + 'static {
     fn ready(&self) -> Result<(), String>;
 }
 
-/// A process that evaluates parts of queries. Blocking, as [`IngesterService`].
-pub trait QuerierService: Send + Sync + 'static {
-    /// Gives a partial result for each scope, in their order, until `give` breaks off.
-    ///
-    /// # Errors
-    /// As those of queries; the budget of the call is used up.
-    fn evaluate(
-        &self,
-        call: &Call,
-        evaluation: &Evaluation,
-        give: &mut dyn FnMut(PartialAnswer) -> ControlFlow<()>,
-    ) -> Result<(), RpcError>;
-
-    /// Whether it takes calls; if not, why. Must not block.
-    ///
-    /// # Errors
-    /// The reason.
-    fn ready(&self) -> Result<(), String>;
-}
-
 /// Names or values of labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "complete by nature")]

@@ -98,7 +98,7 @@ pub struct ClientSettings {
     pub push_timeout: Duration,
     /// Bytes of a pushed message: larger pushes are cut. Below what servers take by default.
     pub push_bytes: usize,
-    /// Bytes of all partial results of one evaluation.
+    /// Bytes of the whole answer to a job: of all partial results of an evaluation, or of an answer over HTTP.
     pub max_answer_bytes: usize,
     /// Connections are asked for a sign of life this often, also while nothing is asked.
     pub keepalive_time: Duration,

@@ -2,13 +2,13 @@
 
 mod ingester;
 mod pool;
-mod querier;
+mod scheduler;
 mod timed;
 
 pub use self::{
     ingester::{IngesterClient, TailStream},
     pool::ClientPool,
-    querier::QuerierClient,
+    scheduler::SchedulerClient,
 };
 
 use tonic::transport::Channel;

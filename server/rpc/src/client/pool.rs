@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tonic::transport::Endpoint;
 
-use super::{IngesterClient, Peer, QuerierClient, timed::Timed};
+use super::{IngesterClient, Peer, SchedulerClient, timed::Timed};
 use crate::{
     call::CallOptions,
     error::{RpcError, RpcErrorKind},
@@ -42,12 +42,12 @@ impl ClientPool {
         Ok(IngesterClient::new(self.peer(address)?, self.0.settings.clone()))
     }
 
-    /// A client of a querier. Makes no connection yet, but must be called within the runtime.
+    /// A client of a scheduler. Makes no connection yet, but must be called within the runtime.
     ///
     /// # Errors
     /// The address is none, or there is no runtime.
-    pub fn querier(&self, address: &str) -> Result<QuerierClient, RpcError> {
-        Ok(QuerierClient::new(self.peer(address)?, self.0.settings.clone()))
+    pub fn scheduler(&self, address: &str) -> Result<SchedulerClient, RpcError> {
+        Ok(SchedulerClient::new(self.peer(address)?, self.0.settings.clone()))
     }
 
     /// The addresses of all clients, sorted.
@@ -160,7 +160,7 @@ mod tests {
             assert_eq!(pool.ingester(bad).expect_err(bad).kind(), RpcErrorKind::Invalid);
         }
         pool.ingester("dns:///a.example:9095").expect("as Loki writes it");
-        pool.querier("[::1]:9095").expect("an address");
+        pool.scheduler("[::1]:9095").expect("an address");
         pool.ingester("[::1]:9095").expect("the same");
         assert_eq!(pool.addresses(), ["[::1]:9095", "dns:///a.example:9095"]);
         pool.retain(|address| address.starts_with('['));

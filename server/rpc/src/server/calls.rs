@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::Stream;
+use futures_util::{Stream, stream::poll_fn};
 use narvi::logql::BudgetLimits;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -17,7 +17,7 @@ use tokio::{
 };
 use tonic::{Status, metadata::MetadataMap};
 
-use super::queue::{Refused, Taker, queue};
+use super::queue::{Refused, queue};
 use crate::{
     call::Call,
     error::{RpcError, RpcErrorKind},
@@ -111,7 +111,7 @@ impl Calls {
             }
         };
         let deadline = call.deadline();
-        let (giver, taker) = queue(AHEAD);
+        let (giver, mut taker) = queue(AHEAD);
         let stall = self.stall;
         spawn_blocking(move || {
             let _place = place;
@@ -132,8 +132,25 @@ impl Calls {
             let result = work(&call, &mut give);
             giver.finish(refused.map_or(result, Err));
         });
-        let late = deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
-        Ok(Messages { taker, watch, late, over: false })
+        let source = Box::pin(poll_fn(move |context| taker.poll(context)));
+        Ok(Messages::new(source, watch, deadline))
+    }
+
+    /// Passes messages on that come from elsewhere. When the stream is dropped, so is theirs.
+    pub(super) fn relay<T, S: Stream<Item = Result<T, RpcError>> + Send + 'static>(
+        &self,
+        route: &'static str,
+        call: Call,
+        begin: impl FnOnce(&Call) -> Result<S, RpcError>,
+    ) -> Result<Messages<T>, Status> {
+        let mut watch = self.watch(route, &call);
+        match begin(&call) {
+            Ok(source) => Ok(Messages::new(Box::pin(source), watch, call.deadline())),
+            Err(error) => {
+                watch.outcome = Some(error.outcome());
+                Err(error.to_status())
+            }
+        }
     }
 }
 
@@ -174,13 +191,24 @@ impl Drop for Watch {
 
 /// The messages of an answer, as the gRPC library sends them.
 pub(super) struct Messages<T> {
-    taker: Taker<T>,
+    source: Pin<Box<dyn Stream<Item = Result<T, RpcError>> + Send>>,
     watch: Watch,
     late: Option<Pin<Box<Sleep>>>,
     over: bool,
 }
 
 impl<T> Unpin for Messages<T> {}
+
+impl<T> Messages<T> {
+    fn new(
+        source: Pin<Box<dyn Stream<Item = Result<T, RpcError>> + Send>>,
+        watch: Watch,
+        deadline: Option<Instant>,
+    ) -> Self {
+        let late = deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into())));
+        Self { source, watch, late, over: false }
+    }
+}
 
 impl<T> Stream for Messages<T> {
     type Item = Result<T, Status>;
@@ -189,7 +217,7 @@ impl<T> Stream for Messages<T> {
         if self.over {
             return Poll::Ready(None);
         }
-        let mut next = self.taker.poll(context);
+        let mut next = self.source.as_mut().poll_next(context);
         if next.is_pending() && self.late.as_mut().is_some_and(|late| late.as_mut().poll(context).is_ready()) {
             next = Poll::Ready(Some(Err(RpcError::late())));
         }

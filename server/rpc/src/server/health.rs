@@ -8,26 +8,27 @@ use crate::{
     pb::health::{
         HealthCheckRequest, HealthCheckResponse, health_check_response::ServingStatus, health_server::Health,
     },
-    service::{IngesterService, QuerierService},
+    scheduling::SchedulerService,
+    service::IngesterService,
 };
 
 pub(super) struct Adapter {
     pub(super) ingester: Option<Arc<dyn IngesterService>>,
-    pub(super) querier: Option<Arc<dyn QuerierService>>,
+    pub(super) scheduler: Option<Arc<dyn SchedulerService>>,
 }
 
 pub(crate) const INGESTER: &str = "narvi.v1.Ingester";
-pub(crate) const QUERIER: &str = "narvi.v1.Querier";
+pub(crate) const SCHEDULER: &str = "narvi.v1.Scheduler";
 
 #[tonic::async_trait]
 impl Health for Adapter {
     async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
         let ingester = self.ingester.as_ref().map(|service| service.ready());
-        let querier = self.querier.as_ref().map(|service| service.ready());
+        let scheduler = self.scheduler.as_ref().map(|service| service.ready());
         let asked = match request.get_ref().service.as_str() {
-            "" => Some(ingester.unwrap_or(Ok(())).and(querier.unwrap_or(Ok(())))),
+            "" => Some(ingester.unwrap_or(Ok(())).and(scheduler.unwrap_or(Ok(())))),
             INGESTER => ingester,
-            QUERIER => querier,
+            SCHEDULER => scheduler,
             _ => None,
         };
         let status = match asked {

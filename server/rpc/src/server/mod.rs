@@ -3,8 +3,8 @@
 mod calls;
 pub(crate) mod health;
 mod ingester;
-mod querier;
 mod queue;
+mod scheduler;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -24,28 +24,32 @@ use crate::{
     error::{RpcError, RpcErrorKind},
     pb::{
         health::health_server::HealthServer,
-        narvi::{ingester_server::IngesterServer, querier_server::QuerierServer},
+        narvi::{ingester_server::IngesterServer, scheduler_server::SchedulerServer},
     },
-    service::{IngesterService, QuerierService},
+    scheduling::SchedulerService,
+    service::IngesterService,
     settings::ServerLimits,
 };
 
 /// Bytes that a peer may send ahead: the 64 KiB of HTTP/2 would make each frame of rows several round trips.
 pub(crate) const STREAM_WINDOW: u32 = 2 << 20;
 pub(crate) const CONNECTION_WINDOW: u32 = 8 << 20;
+/// Calls of one connection to a scheduler: more than the jobs of a tenant that may wait by default, so that none of one tenant
+/// stand in the way of another's.
+const JOBS_OF_A_CONNECTION: u32 = 1 << 17;
 
 /// What a process offers.
 #[derive(Clone, Default)]
 pub struct Services {
     ingester: Option<Arc<dyn IngesterService>>,
-    querier: Option<Arc<dyn QuerierService>>,
+    scheduler: Option<Arc<dyn SchedulerService>>,
     observer: Option<Arc<dyn CallObserver>>,
 }
 
 impl std::fmt::Debug for Services {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (ingester, querier) = (self.ingester.is_some(), self.querier.is_some());
-        f.debug_struct("Services").field("ingester", &ingester).field("querier", &querier).finish_non_exhaustive()
+        let (ingester, scheduler) = (self.ingester.is_some(), self.scheduler.is_some());
+        f.debug_struct("Services").field("ingester", &ingester).field("scheduler", &scheduler).finish_non_exhaustive()
     }
 }
 
@@ -62,10 +66,11 @@ impl Services {
         self
     }
 
-    /// Offers a querier.
+    /// Offers a scheduler. Each job and each place of a querier is a call that waits: their number on a connection is
+    /// limited by the queue, and no longer by [`ServerLimits::max_concurrent_streams`].
     #[must_use]
-    pub fn querier(mut self, service: Arc<dyn QuerierService>) -> Self {
-        self.querier = Some(service);
+    pub fn scheduler(mut self, service: Arc<dyn SchedulerService>) -> Self {
+        self.scheduler = Some(service);
         self
     }
 
@@ -79,7 +84,7 @@ impl Services {
     fn routes(self, limits: &ServerLimits) -> (Routes, Arc<Calls>) {
         let calls = Arc::new(Calls::new(limits, self.observer));
         let (recv, send) = (limits.max_recv_bytes, limits.max_send_bytes);
-        let health = health::Adapter { ingester: self.ingester.clone(), querier: self.querier.clone() };
+        let health = health::Adapter { ingester: self.ingester.clone(), scheduler: self.scheduler.clone() };
         let mut routes = Routes::new(HealthServer::new(health));
         // Both limits are set: the library's own are 4 MiB for what comes, and none for what goes. Answers are compressed for
         // callers that compress what they ask.
@@ -89,9 +94,9 @@ impl Services {
             let gzip = CompressionEncoding::Gzip;
             routes = routes.add_service(server.accept_compressed(gzip).send_compressed(gzip));
         }
-        if let Some(service) = self.querier {
-            let adapter = querier::Adapter { service, calls: calls.clone() };
-            let server = QuerierServer::new(adapter).max_decoding_message_size(recv).max_encoding_message_size(send);
+        if let Some(service) = self.scheduler {
+            let adapter = scheduler::Adapter { service, calls: calls.clone() };
+            let server = SchedulerServer::new(adapter).max_decoding_message_size(recv).max_encoding_message_size(send);
             let gzip = CompressionEncoding::Gzip;
             routes = routes.add_service(server.accept_compressed(gzip).send_compressed(gzip));
         }
@@ -116,9 +121,14 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RpcError> {
     let some = |time: Duration| (!time.is_zero()).then_some(time);
+    let scheduler = services.scheduler.clone();
+    let streams = match scheduler {
+        Some(_) if limits.max_concurrent_streams > 0 => limits.max_concurrent_streams.max(JOBS_OF_A_CONNECTION),
+        _ => limits.max_concurrent_streams,
+    };
     let (routes, calls) = services.routes(&limits);
     let mut server = Server::builder()
-        .max_concurrent_streams((limits.max_concurrent_streams > 0).then_some(limits.max_concurrent_streams))
+        .max_concurrent_streams((streams > 0).then_some(streams))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keepalive_interval(some(limits.keepalive_time))
@@ -133,6 +143,9 @@ pub async fn serve(
     let signal = async {
         shutdown.await;
         calls.closing.store(true, Ordering::Relaxed);
+        if let Some(scheduler) = scheduler {
+            scheduler.close();
+        }
         // The server may be over already.
         let _ = stopping.send(());
     };

@@ -1,4 +1,4 @@
-//! What is asked arrives, and what is answered: rows, texts, partial results, errors, time and tenants.
+//! What is asked arrives, and what is answered: rows, texts, errors, time and tenants.
 
 use std::{
     net::SocketAddr,
@@ -6,14 +6,9 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use narvi::{
-    Entry, Labels, PushStream, Selector, Tenant, TimeRange, Timestamp,
-    logql::{BudgetLimits, LeafScope, Params},
-};
+use narvi::{Entry, Labels, PushStream, Selector, Tenant, TimeRange, Timestamp};
 use narvi_rpc::{
-    CallOptions, ClientPool, ClientSettings, Compression, Evaluation, LabelTexts, PartialAnswer, RpcError,
-    RpcErrorKind, ServerLimits,
+    CallOptions, ClientPool, ClientSettings, Compression, LabelTexts, RpcError, RpcErrorKind, ServerLimits,
 };
 
 use crate::server::{Fake, Running, pool};
@@ -83,38 +78,6 @@ async fn more_texts_than_a_message_holds_arrive() {
     let client = pool().ingester(&server.address).expect("an address");
     let got = client.label_values(&CallOptions::of(&tenant()), "pod", &[], TimeRange::ALL).await.expect("answered");
     assert_eq!(got, LabelTexts { texts, manifest: 3 });
-    server.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn partial_results_arrive_whole_and_in_order() {
-    let partial = |scope: &LeafScope| PartialAnswer {
-        partial: Bytes::from(vec![scope.leaf as u8; 3_000_000 * scope.leaf as usize]),
-        bytes_read: u64::from(scope.leaf),
-        lines_read: 2,
-        warnings: vec!["careful".to_owned()],
-    };
-    let scope = |leaf| LeafScope { leaf, shard: None, rows: TimeRange::new(1, i64::from(leaf)) };
-    let scopes = vec![scope(2), scope(0), scope(1)];
-    let fake = Fake {
-        evaluate: Box::new(move |call, evaluation, give| {
-            assert_eq!(call.tenants().len(), 2);
-            assert_eq!(call.budget().limits().memory_bytes, Some(1 << 20));
-            assert_eq!(evaluation.query, "{app=\"x\"}");
-            let _ = evaluation.scopes.iter().try_for_each(|scope| give(partial(scope)));
-            Ok(())
-        }),
-        ..Fake::default()
-    };
-    let server = Running::start(fake, ServerLimits::default()).await;
-    let client = pool().querier(&server.address).expect("an address");
-    let query = "{app=\"x\"}".to_owned();
-    let evaluation = Evaluation { query, params: Params::range(1, 2, 1), scopes: scopes.clone() };
-    let mut limits = BudgetLimits::default();
-    limits.memory_bytes = Some(1 << 20);
-    let options = CallOptions::of_all(&[tenant(), Tenant::default()]);
-    let got = client.evaluate(&options, &evaluation, &limits).await.expect("answered");
-    assert!(got == scopes.iter().map(partial).collect::<Vec<_>>());
     server.stop().await;
 }
 

@@ -10,8 +10,8 @@ use std::{
 use bytes::Bytes;
 use narvi::{HeadsDetail, HeadsRequest, Matcher, PushStream, Selector, TimeRange};
 use narvi_rpc::{
-    Call, CallObserver, ClientPool, ClientSettings, Evaluation, IngesterService, LabelTexts, PartialAnswer,
-    QuerierService, RpcError, ServerLimits, Services, TailPart, serve,
+    Call, CallObserver, ClientPool, ClientSettings, IngesterService, LabelTexts, RpcError, ServerLimits, Services,
+    TailPart, serve,
 };
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
@@ -19,15 +19,11 @@ type Push = dyn Fn(&Call, Vec<PushStream>) -> Result<(), RpcError> + Send + Sync
 type Heads =
     dyn Fn(&Call, &HeadsRequest, &mut dyn FnMut(Bytes) -> ControlFlow<()>) -> Result<(), RpcError> + Send + Sync;
 type Texts = dyn Fn(&Call, &str) -> Result<LabelTexts, RpcError> + Send + Sync;
-type Evaluate =
-    dyn Fn(&Call, &Evaluation, &mut dyn FnMut(PartialAnswer) -> ControlFlow<()>) -> Result<(), RpcError> + Send + Sync;
-
 /// A service that does what a test says.
 pub(crate) struct Fake {
     pub(crate) push: Box<Push>,
     pub(crate) heads: Box<Heads>,
     pub(crate) texts: Box<Texts>,
-    pub(crate) evaluate: Box<Evaluate>,
     pub(crate) ready: AtomicBool,
 }
 
@@ -37,7 +33,6 @@ impl Default for Fake {
             push: Box::new(|_, _| Ok(())),
             heads: Box::new(|_, _, _| Ok(())),
             texts: Box::new(|_, _| Ok(LabelTexts::default())),
-            evaluate: Box::new(|_, _, _| Ok(())),
             ready: AtomicBool::new(true),
         }
     }
@@ -87,21 +82,6 @@ impl IngesterService for Fake {
     }
 }
 
-impl QuerierService for Fake {
-    fn evaluate(
-        &self,
-        call: &Call,
-        evaluation: &Evaluation,
-        give: &mut dyn FnMut(PartialAnswer) -> ControlFlow<()>,
-    ) -> Result<(), RpcError> {
-        (self.evaluate)(call, evaluation, give)
-    }
-
-    fn ready(&self) -> Result<(), String> {
-        Ok(())
-    }
-}
-
 /// Notes routes and outcomes of calls.
 #[derive(Debug, Default)]
 pub(crate) struct Notes(pub(crate) Mutex<Vec<(&'static str, &'static str)>>);
@@ -128,7 +108,7 @@ impl Running {
         let listener = TcpListener::bind(at).await.expect("binds");
         let address = listener.local_addr().expect("bound").to_string();
         let notes = Arc::new(Notes::default());
-        let services = Services::new().ingester(fake.clone()).querier(fake).observer(notes.clone());
+        let services = Services::new().ingester(fake).observer(notes.clone());
         let (stop, stopped) = oneshot::channel();
         let shutdown = async {
             let _ = stopped.await;
