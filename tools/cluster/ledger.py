@@ -42,6 +42,16 @@ class Stream:
             first = bisect.bisect_left(self.times, times[0])
             self.acknowledged += range(first, first + len(times))
 
+    def acknowledged_in(self, start, end):
+        """How many lines are acknowledged whose time lies in [start, end)."""
+        with self.lock:
+            first, last = bisect.bisect_left(self.times, start), bisect.bisect_left(self.times, end)
+            return sum(1 for seq in self.acknowledged if first <= seq < last)
+
+    def sent_in(self, start, end):
+        with self.lock:
+            return bisect.bisect_left(self.times, end) - bisect.bisect_left(self.times, start)
+
     def snapshot(self):
         """The numbers of the lines that are acknowledged by now."""
         with self.lock:

@@ -3,6 +3,7 @@ import json
 import random
 import threading
 import time
+import urllib.parse
 
 from .client import Client, Tail, query_path
 
@@ -106,8 +107,9 @@ class Load:
         while not self.ending.is_set():
             if not any(stream.acknowledged for stream in self.ledger.streams):
                 time.sleep(0.1)
-            elif dice.random() < 0.25:
-                self.count(dice.choice(self.ledger.streams).tenant, "count during")
+            elif dice.random() < 0.4:
+                count = dice.choice((self.count, self.count_by_time))
+                count(dice.choice(self.ledger.streams).tenant, f"{count.__name__} during")
             else:
                 stream = dice.choice(self.ledger.streams)
                 now = time.time_ns()
@@ -156,12 +158,53 @@ class Load:
             good &= self.ledger.check_count(stream, least[stream.number], len(stream.times), count, said)
         return good
 
+    def count_by_time(self, tenant, what):
+        """Counts lines of each window of time by a range query, which is split, and cached where it is old enough."""
+        window = 10 * 10**9
+        start, end = self.began // window * window, (time.time_ns() // window + 1) * window
+        streams = [stream for stream in self.ledger.streams if stream.tenant == tenant]
+        # Windows are open on the left.
+        least = {stream.number: stream.acknowledged_in(start + 1, end + 1) for stream in streams}
+        query = f'sum by (stream) (count_over_time({{app="{self.ledger.app}"}}[10s]))'
+        asked = time.time()
+        result, tries = self.ask(query_path(query, start=start + window, end=end, step="10s"), tenant)
+        if result is None:
+            return False
+        self.checked += 1
+        counts = {int(one["metric"]["stream"]): sum(int(value) for _, value in one["values"]) for one in result}
+        good = True
+        for stream in streams:
+            said = f"{what}, asked at {asked:.1f} ({tries} retries)"
+            most = stream.sent_in(start + 1, end + 1)
+            good &= self.ledger.check_count(stream, least[stream.number], most, counts.get(stream.number, 0), said)
+        return good
+
+    def series(self, tenant, what):
+        """Asks for the streams, and checks that all are there."""
+        expected = {stream.number for stream in self.ledger.streams if stream.tenant == tenant and stream.acknowledged}
+        sent = {stream.number for stream in self.ledger.streams if stream.tenant == tenant and stream.times}
+        pairs = {"match[]": f'{{app="{self.ledger.app}"}}', "start": self.began, "end": time.time_ns() + 10**9}
+        path = f"/loki/api/v1/series?{urllib.parse.urlencode(pairs)}"
+        began = time.monotonic()
+        status, text, _ = self.reader.send("GET", path, headers=self.headers(tenant))
+        self.done("query", began, status == 200, f"{path}: {status} {text[:200]!r}")
+        if status != 200:
+            return False
+        self.checked += 1
+        found = [int(labels.get("stream", -1)) for labels in json.loads(text)["data"]]
+        if len(found) != len(set(found)) or not expected <= set(found) <= sent:
+            self.ledger.problem(f"{what}: streams {sorted(found)} are listed, {sorted(expected)} are there")
+            return False
+        return True
+
     def check_all(self, what):
-        """Asks for every line of every stream, and for the counts. Whether all is right."""
+        """Asks for every line of every stream, for the counts and the streams. Whether all is right."""
         good = True
         for stream in self.ledger.streams:
             if stream.times:
                 good &= self.lines(stream, stream.times[0], stream.times[-1] + 1, "forward", what)
         for tenant in {stream.tenant for stream in self.ledger.streams}:
-            good &= self.count(tenant, what)
+            good &= self.count(tenant, what) and self.series(tenant, what)
+            # The second time some of it may come from a cache.
+            good &= self.count_by_time(tenant, what) and self.count_by_time(tenant, f"{what}, again")
         return good
