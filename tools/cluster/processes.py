@@ -96,7 +96,8 @@ class Process:
                 text = file.read().decode("utf-8", "replace")
         except OSError:
             return ""
-        rows = [row for row in text.splitlines() if row.strip()][-lines:]
+        # What has no effect of the file is told at every start, and is not the reason.
+        rows = [row for row in text.splitlines() if row.strip() and " msg=configuration " not in row][-lines:]
         return "\n".join(f"  {self.name} | {row[:400]}" for row in rows)
 
 

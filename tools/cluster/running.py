@@ -2,6 +2,7 @@
 import concurrent.futures
 import os
 import shutil
+import sys
 import tempfile
 import time
 
@@ -87,7 +88,7 @@ class Cluster:
         failed = kind is not None and kind is not KeyboardInterrupt
         for process in self.processes if failed else ():
             if process.child is not None and not process.running() and process.child.returncode not in (0, -9):
-                print(f"{process.name} ended with {process.child.returncode}\n{process.tail()}")
+                print(f"{process.name} ended with {process.child.returncode}\n{process.tail()}", file=sys.stderr)
         for process in self.processes + self.others:
             process.resume()
         for process in reversed(self.processes):
@@ -102,7 +103,7 @@ class Cluster:
         if self.net:
             self.net.close()
         if self.folder and (self.kept or self.options.keep):
-            print(f"logs and data are kept in {self.folder}")
+            print(f"logs and data are kept in {self.folder}", file=sys.stderr)
         elif self.folder:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -131,7 +132,7 @@ class Cluster:
         for process in self.processes:
             text = process.tail(lines)
             if text:
-                print(text)
+                print(text, file=sys.stderr)
 
     def cpu(self):
         return sum(process.cpu() for process in self.processes)
