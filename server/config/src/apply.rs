@@ -5,8 +5,8 @@ use std::{cell::RefCell, collections::BTreeSet, path::PathBuf, time::Duration};
 use narvi::{Compression, WalSync};
 
 use crate::{
-    Config, ConfigError, TlsConfig, apply_limits, cache, derive, endpoints, parse_bytes, parse_duration, retention,
-    ruler,
+    Config, ConfigError, TlsConfig, apply_limits, cache, cluster, derive, endpoints, parse_bytes, parse_duration,
+    retention, ruler,
     schema::{self, place},
     storage,
     tree::{Entry, Node, Value},
@@ -15,24 +15,12 @@ use crate::{
 /// Values that ask for what Narvi does anyway, and so need no warning.
 const NO_EFFECT_NEEDED: &[(&str, &str)] = &[
     ("analytics.reporting_enabled", "false"),
-    ("common.replication_factor", "1"),
-    ("common.ring.kvstore.store", "inmemory"),
-    ("common.ring.instance_addr", "127.0.0.1"),
-    ("common.instance_addr", "127.0.0.1"),
     ("compactor.delete_request_store", "filesystem"),
-    ("ingester.lifecycler.ring.kvstore.store", "inmemory"),
-    ("ingester.lifecycler.ring.replication_factor", "1"),
+    ("frontend.encoding", "json"),
     ("ingester.query_store_max_look_back_period", "-1"),
-    ("limits_config.ingestion_rate_strategy", "local"),
     ("limits_config.unordered_writes", "true"),
-    ("querier.query_ingesters_within", "0"),
-    ("query_range.cache_results", "false"),
-    ("query_range.cache_index_stats_results", "false"),
-    ("query_range.cache_volume_results", "false"),
-    ("query_range.cache_instant_metric_results", "false"),
-    ("query_range.cache_series_results", "false"),
-    ("query_range.cache_label_results", "false"),
-    ("server.grpc_listen_port", "0"),
+    ("memberlist.abort_if_cluster_join_fails", "false"),
+    ("server.grpc_server_ping_without_stream_allowed", "true"),
     ("server.log_format", "logfmt"),
     ("storage_config.object_store.filesystem.dir", "*"),
 ];
@@ -191,7 +179,8 @@ pub(crate) fn apply(root: &mut Node, mut config: Config) -> Result<Config, Confi
     queries(&reader, &mut config)?;
     ingester(&reader, &mut config)?;
     endpoints::apply(&reader, &mut config.endpoints)?;
-    ruler::apply(&reader, &mut config.ruler, &mut config.warnings)?;
+    ruler::apply(&reader, &mut config.ruler)?;
+    cluster::apply(&reader, &mut config.cluster, &mut config.warnings)?;
     apply_limits::apply(&reader, "limits_config", &mut config.limits)?;
     reader.words(
         "distributor.otlp_config.default_resource_attributes_as_index_labels",
@@ -286,9 +275,6 @@ fn http(reader: &Reader<'_>, config: &mut Config) -> Result<(), ConfigError> {
         }
     }
     config.http.tls = tls.checked(path)?;
-    if reader.has("server.grpc_tls_config.cert_file") {
-        config.warnings.push("server.grpc_tls_config has no effect: a single process has no gRPC listener".to_owned());
-    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    BlockedQuery, ConfigError, Limits, OtlpAction, OtlpRule, Pattern, RulerLimits,
+    BlockedQuery, ConfigError, Limits, OtlpAction, OtlpRule, Pattern, RateStrategy, RulerLimits,
     apply::{Reader, wrong},
     policies, retention, ruler_limits,
     tree::Node,
@@ -117,9 +117,10 @@ impl<'b> Section<'_, 'b> {
         };
         megabytes("ingestion_rate_mb", &mut limits.ingestion_rate_bytes)?;
         megabytes("ingestion_burst_size_mb", &mut limits.ingestion_burst_bytes)?;
-        let mut strategy = "global".to_owned();
-        self.reader.read(&self.key("ingestion_rate_strategy"), &mut strategy, |text| match text {
-            "local" | "global" => Ok(text.to_owned()),
+        let strategy = &mut limits.ingestion_rate_strategy;
+        self.reader.read(&self.key("ingestion_rate_strategy"), strategy, |text| match text {
+            "local" => Ok(RateStrategy::Local),
+            "global" => Ok(RateStrategy::Global),
             _ => Err(format!("invalid ingestion rate strategy {text:?}; use local or global")),
         })?;
         let bytes = |name: &str, target: &mut f64| {
@@ -161,9 +162,25 @@ impl<'b> Section<'_, 'b> {
         self.duration("query_timeout", &mut limits.query_timeout)?;
         self.count("max_streams_matchers_per_query", &mut limits.max_streams_matchers_per_query)?;
         self.reader.bytes(&self.key("max_query_bytes_read"), &mut limits.max_query_bytes_read)?;
-        self.count("max_query_parallelism", &mut limits.max_query_parallelism)?;
+        self.parallelism(limits)?;
         self.bool("volume_enabled", &mut limits.volume_enabled)?;
         self.count("volume_max_series", &mut limits.volume_max_series)
+    }
+
+    /// How a query is split, and who works on it.
+    fn parallelism(&self, limits: &mut Limits) -> Result<(), ConfigError> {
+        let instant = &mut limits.split_instant_metric_queries_by_interval;
+        self.duration("split_instant_metric_queries_by_interval", instant)?;
+        self.duration("max_cache_freshness_per_query", &mut limits.max_cache_freshness_per_query)?;
+        self.count("max_query_parallelism", &mut limits.max_query_parallelism)?;
+        self.count("tsdb_max_query_parallelism", &mut limits.tsdb_max_query_parallelism)?;
+        // The earlier name first, so that the later one counts.
+        self.count("max_queriers_per_user", &mut limits.max_queriers_per_tenant)?;
+        self.count("max_queriers_per_tenant", &mut limits.max_queriers_per_tenant)?;
+        self.reader.read(&self.key("max_query_capacity"), &mut limits.max_query_capacity, |text| {
+            let part = text.parse().ok().filter(|part| (0.0..=1.0).contains(part));
+            part.ok_or_else(|| format!("{text:?} is not a number from 0 to 1"))
+        })
     }
 
     fn selectors(&self, limits: &mut Limits) -> Result<(), ConfigError> {

@@ -5,31 +5,15 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use narvi::Settings;
 
 use crate::{
-    Caches, CompactorConfig, ConfigError, Endpoints, Flags, Limits, RulerConfig, StoreConfig, apply, page, schema,
-    tree::Node,
+    Caches, ClusterConfig, CompactorConfig, ConfigError, Endpoints, Flags, Limits, RulerConfig, StoreConfig, apply,
+    page, schema, tree::Node,
 };
-
-/// What `-target` may name, for `-list-targets`.
-pub const TARGETS: [&str; 12] = [
-    "all",
-    "backend",
-    "compactor",
-    "distributor",
-    "index-gateway",
-    "ingester",
-    "querier",
-    "query-frontend",
-    "query-scheduler",
-    "read",
-    "ruler",
-    "write",
-];
 
 /// How a server runs. [`Config::default`] is Narvi's own, without a file: no tenants, no limits.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Config {
-    /// Which parts of Narvi run.
+    /// Which parts of Narvi run, as `-target` names them; what that means is in `cluster`.
     pub targets: Vec<String>,
     /// Whether requests must name their tenant.
     pub auth_enabled: bool,
@@ -73,6 +57,8 @@ pub struct Config {
     pub ruler: RulerConfig,
     /// Where chunks, results and look-ups are cached.
     pub caches: Caches,
+    /// What several processes have to know to work together.
+    pub cluster: ClusterConfig,
     /// Largest push body when decompressed, in bytes.
     pub max_decompressed_bytes: Option<usize>,
     /// Largest form body of a query, in bytes.
@@ -212,6 +198,7 @@ impl Default for Config {
             endpoints: Endpoints::default(),
             ruler: RulerConfig::default(),
             caches: Caches::default(),
+            cluster: ClusterConfig::default(),
             max_decompressed_bytes: None,
             max_form_bytes: None,
             warnings: Vec::new(),
@@ -260,13 +247,17 @@ impl Config {
 
     /// Where to listen, as text that can be resolved.
     pub fn http_listen(&self) -> String {
-        let (address, port) = (&self.http_listen_address, self.http_listen_port);
-        if let Ok(ip) = address.parse() {
-            return SocketAddr::new(ip, port).to_string();
-        }
-        let host = if address.is_empty() { "0.0.0.0" } else { address };
-        format!("{host}:{port}")
+        listen_text(&self.http_listen_address, self.http_listen_port)
     }
+}
+
+/// A place to listen, as text that can be resolved; all interfaces if the address is empty.
+pub(crate) fn listen_text(address: &str, port: u16) -> String {
+    if let Ok(ip) = address.parse() {
+        return SocketAddr::new(ip, port).to_string();
+    }
+    let host = if address.is_empty() { "0.0.0.0" } else { address };
+    format!("{host}:{port}")
 }
 
 /// What Narvi has otherwise than Loki when there is no file, in Loki's words.

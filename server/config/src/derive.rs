@@ -2,6 +2,9 @@
 
 use crate::{
     ConfigError,
+    apply::wrong,
+    cluster_rings::is_given,
+    schema::parse_bool,
     tree::{Entry, Node, Value},
 };
 
@@ -40,14 +43,35 @@ const BACKENDS: &[(&str, &str)] = &[
     ("filesystem", ""),
 ];
 
-/// The rings that follow `common.ring`.
+/// The rings beside the ingester's, whose sections are alike.
 const RINGS: &[&str] = &[
-    "ingester.lifecycler.ring",
     "distributor.ring",
     "ruler.ring",
     "query_scheduler.scheduler_ring",
     "compactor.compactor_ring",
     "index_gateway.ring",
+];
+
+/// What an ingester is in its ring: the names in `ingester.lifecycler`, and in the sections of other rings.
+const INSTANCE: &[(&str, &str)] = &[
+    ("address", "instance_addr"),
+    ("port", "instance_port"),
+    ("id", "instance_id"),
+    ("interface_names", "instance_interface_names"),
+    ("availability_zone", "instance_availability_zone"),
+    ("enable_inet6", "instance_enable_ipv6"),
+    ("heartbeat_period", "heartbeat_period"),
+];
+
+/// Keys that only the ingester's ring takes from `common.ring`: the tokens of several rings cannot lie in one file.
+const TOKENS: &[&str] = &["num_tokens", "tokens_file_path"];
+
+/// The files of `common.persist_tokens`.
+const TOKEN_FILES: &[(&str, &str)] = &[
+    ("ingester.lifecycler.tokens_file_path", "ingester.tokens"),
+    ("query_scheduler.scheduler_ring.tokens_file_path", "scheduler.tokens"),
+    ("compactor.compactor_ring.tokens_file_path", "compactor.tokens"),
+    ("index_gateway.ring.tokens_file_path", "indexgateway.tokens"),
 ];
 
 /// Completes a file; keys that it has itself stay as they are. Gives the new place of each key that was moved.
@@ -67,7 +91,7 @@ pub(crate) fn complete(root: &mut Node) -> Result<(), ConfigError> {
             give(root, key, &format!("{prefix}/{folder}"));
         }
     }
-    rings(root);
+    rings(root)?;
     for (old, new) in [("file", "per_tenant_override_config"), ("period", "per_tenant_override_period")] {
         if let Some(text) = root.at(&format!("limits_config.{new}")).and_then(Node::text).map(str::to_owned) {
             give(root, &format!("runtime_config.{old}"), &text);
@@ -81,8 +105,15 @@ pub(crate) fn new_place(path: &str) -> Option<&'static str> {
     MOVED.iter().find(|(old, _)| *old == path).map(|(_, new)| *new)
 }
 
-/// Where the value of a key of `common.storage` is copied.
+/// Where the value of a key of `common.storage` or `common.ring` is copied.
 pub(crate) fn copied_to(path: &str) -> Option<String> {
+    if let Some(key) = path.strip_prefix("common.ring.") {
+        return Some(match INSTANCE.iter().find(|(_, of_rings)| *of_rings == key) {
+            Some((of_ingester, _)) => format!("ingester.lifecycler.{of_ingester}"),
+            None if TOKENS.contains(&key) => format!("ingester.lifecycler.{key}"),
+            None => format!("ingester.lifecycler.ring.{key}"),
+        });
+    }
     let (name, rest) = path.strip_prefix("common.storage.")?.split_once('.')?;
     let (_, target) = BACKENDS.iter().find(|(backend, target)| *backend == name && !target.is_empty())?;
     Some(format!("{target}.{rest}"))
@@ -126,18 +157,101 @@ fn storage(root: &mut Node) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn rings(root: &mut Node) {
-    let common = root.at("common.ring").cloned();
-    let joins = root.at("memberlist.join_members").is_some_and(|node| node.value != Value::Null);
-    for ring in RINGS {
-        if let Some(common) = &common {
-            copy(root, ring, common);
-        } else if joins {
-            give(root, &format!("{ring}.kvstore.store"), "memberlist");
-        }
+/// Every ring follows `common.ring`; without one, all are carried by gossip if that joins anyone, and else the other rings
+/// follow the ingester's.
+fn rings(root: &mut Node) -> Result<(), ConfigError> {
+    let joins = root.at("memberlist.join_members").is_some_and(is_given);
+    if let Some(common) = root.at("common.ring").filter(|ring| is_given(ring)).cloned() {
+        follow_common(root, &common);
+    } else if !joins && let Some(lifecycler) = root.at("ingester.lifecycler").cloned() {
+        follow_ingester(root, &lifecycler);
+    }
+    instance(root);
+    if joins {
+        give(root, "ingester.lifecycler.ring.kvstore.store", "memberlist");
+        RINGS.iter().for_each(|ring| give(root, &format!("{ring}.kvstore.store"), "memberlist"));
     }
     if let Some(factor) = root.at("common.replication_factor").and_then(Node::text).map(str::to_owned) {
         give(root, "ingester.lifecycler.ring.replication_factor", &factor);
+        give(root, "index_gateway.ring.replication_factor", &factor);
+    }
+    token_files(root)
+}
+
+fn follow_common(root: &mut Node, common: &Node) {
+    let mut of_ring = Node { value: Value::Map(Vec::new()), ..Node::default() };
+    for entry in common.entries() {
+        let of_ingester = INSTANCE.iter().find(|(_, of_rings)| *of_rings == entry.key).map(|(name, _)| *name);
+        match of_ingester.or_else(|| TOKENS.iter().copied().find(|key| *key == entry.key)) {
+            Some(name) => give_node(root, &format!("ingester.lifecycler.{name}"), &entry.node),
+            None => of_ring.put(&entry.key, entry.node.clone()),
+        }
+    }
+    copy(root, "ingester.lifecycler.ring", &of_ring);
+    let mut of_others = common.clone();
+    if let Value::Map(entries) = &mut of_others.value {
+        entries.retain(|entry| !TOKENS.contains(&entry.key.as_str()) && entry.key != "replication_factor");
+    }
+    RINGS.iter().for_each(|ring| copy(root, ring, &of_others));
+}
+
+fn follow_ingester(root: &mut Node, lifecycler: &Node) {
+    let mut ring = Node { value: Value::Map(Vec::new()), ..Node::default() };
+    for key in ["kvstore", "heartbeat_timeout", "zone_awareness_enabled"] {
+        if let Some(node) = lifecycler.get("ring").and_then(|ring| ring.get(key)) {
+            ring.put(key, node.clone());
+        }
+    }
+    for (of_ingester, of_rings) in INSTANCE {
+        if let Some(node) = lifecycler.get(of_ingester) {
+            ring.put(of_rings, node.clone());
+        }
+    }
+    if !ring.entries().is_empty() {
+        RINGS.iter().for_each(|name| copy(root, name, &ring));
+    }
+}
+
+/// What `common` says of this process as an instance, for all its rings and for the frontend.
+fn instance(root: &mut Node) {
+    for (key, of_ingester, of_rings, of_frontend) in [
+        ("instance_addr", "address", "instance_addr", "address"),
+        ("instance_interface_names", "interface_names", "instance_interface_names", "instance_interface_names"),
+    ] {
+        let of_common = root.at(&format!("common.{key}")).filter(|node| is_given(node)).cloned();
+        if let Some(node) = &of_common {
+            give_node(root, &format!("ingester.lifecycler.{of_ingester}"), node);
+            RINGS.iter().for_each(|ring| give_node(root, &format!("{ring}.{of_rings}"), node));
+        }
+        let of_ring = root.at(&format!("common.ring.{key}")).filter(|node| is_given(node)).cloned();
+        if let Some(node) = of_common.or(of_ring)
+            && !root.at("frontend.instance_addr").is_some_and(is_given)
+        {
+            give_node(root, &format!("frontend.{of_frontend}"), &node);
+        }
+    }
+}
+
+fn token_files(root: &mut Node) -> Result<(), ConfigError> {
+    let Some(persist) = root.at("common.persist_tokens").cloned() else { return Ok(()) };
+    if !persist.text().is_some_and(|text| parse_bool(text) == Ok(true)) {
+        return Ok(());
+    }
+    let Some(prefix) = root.at("common.path_prefix").and_then(Node::text).filter(|prefix| !prefix.is_empty()) else {
+        let message = "is true, and common.path_prefix is missing: tokens are kept in files there".to_owned();
+        return Err(wrong(&persist, "common.persist_tokens", message));
+    };
+    let prefix = prefix.trim_end_matches('/').to_owned();
+    TOKEN_FILES.iter().for_each(|(key, file)| give(root, key, &format!("{prefix}/{file}")));
+    Ok(())
+}
+
+/// As [`give`], for what may be a list.
+fn give_node(root: &mut Node, path: &str, node: &Node) {
+    if root.at(path).is_none_or(|own| own.value == Value::Null) {
+        let mut node = node.clone();
+        node.forget_lines();
+        root.put(path, node);
     }
 }
 
@@ -195,6 +309,7 @@ mod tests {
             ("compactor.working_directory", "/loki/compactor"),
             ("ruler.ring.kvstore.store", "memberlist"),
             ("ingester.lifecycler.ring.replication_factor", "1"),
+            ("index_gateway.ring.replication_factor", "1"),
         ] {
             assert_eq!(node.at(path).and_then(Node::text), Some(expected), "{path}");
         }

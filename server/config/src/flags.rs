@@ -24,8 +24,16 @@ const SWITCHES: [&str; 6] = [
     "version",
 ];
 
-/// Flags of a server of Loki 2 that have no key and no effect.
-const IGNORED: [&str; 1] = ["legacy-read-mode"];
+/// The flags of every gRPC client whose names do not follow from their key.
+const OF_CLIENTS: [(&str, &str); 7] = [
+    ("grpc-max-recv-msg-size", "max_recv_msg_size"),
+    ("grpc-max-send-msg-size", "max_send_msg_size"),
+    ("grpc-client-rate-limit", "rate_limit"),
+    ("grpc-client-rate-limit-burst", "rate_limit_burst"),
+    ("backoff-min-period", "backoff_config.min_period"),
+    ("backoff-max-period", "backoff_config.max_period"),
+    ("backoff-retries", "backoff_config.max_retries"),
+];
 
 /// What a Loki command line asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,7 +81,7 @@ impl Flags {
             let wrong = |text: String| Err(ConfigError::Flag(format!("{text}; run with -help for a list of flags")));
             let Some(name) = flag_name(arg) else { return wrong(format!("unexpected argument {arg:?}")) };
             let (name, inline) = name.split_once('=').map_or((name, None), |(name, value)| (name, Some(value)));
-            let is_switch = SWITCHES.contains(&name) || IGNORED.contains(&name) || matches!(name, "help" | "h");
+            let is_switch = SWITCHES.contains(&name) || matches!(name, "help" | "h");
             let known = key_of(name);
             if !is_switch && known.is_none() && name != "config.file" {
                 let names = names();
@@ -130,7 +138,6 @@ impl Flags {
             "log-config-reverse-order" => self.log_config_reversed = on,
             "list-targets" => self.list_targets = on,
             "version" => self.version = on,
-            "legacy-read-mode" => {}
             _ => self.help = on,
         }
         Ok(())
@@ -168,7 +175,8 @@ fn key_of(flag: &str) -> Option<String> {
     let known = |key: String| (LEAVES.contains_key(&key) || open(&key)).then_some(key);
     let of_family = |&&(from, to): &&(&str, &str)| {
         let rest = flag.strip_prefix(from).filter(|_| from.ends_with('.'))?;
-        known(format!("{to}{}", rest.replace('-', "_")))
+        let of_clients = OF_CLIENTS.iter().find(|(name, _)| *name == rest).map(|(_, key)| format!("{to}{key}"));
+        of_clients.and_then(known).or_else(|| known(format!("{to}{}", rest.replace('-', "_"))))
     };
     let of_table = TABLE.iter().find_map(|entry| of_family(&entry));
     of_table.or_else(|| known(flag.replace('-', "_")))
@@ -211,6 +219,18 @@ mod tests {
             ("store.chunks-cache.redis.endpoint", "chunk_store_config.chunk_cache_config.redis.endpoint"),
             ("frontend.results-cache.memcached.hostname", "query_range.results_cache.cache.memcached_client.host"),
             ("frontend.results-cache.memcached.expiration", "query_range.results_cache.cache.memcached.expiration"),
+            ("ingester.client.grpc-max-recv-msg-size", "ingester_client.grpc_client_config.max_recv_msg_size"),
+            (
+                "querier.frontend-client.backoff-retries",
+                "frontend_worker.grpc_client_config.backoff_config.max_retries",
+            ),
+            ("query-scheduler.ring.instance-id", "query_scheduler.scheduler_ring.instance_id"),
+            ("compactor.ring.store", "compactor.compactor_ring.kvstore.store"),
+            (
+                "tsdb.shipper.index-gateway-client.server-address",
+                "storage_config.tsdb_shipper.index_gateway_client.server_address",
+            ),
+            ("legacy-read-mode", "legacy_read_mode"),
             ("shutdown-delay", "shutdown_delay"),
             ("target", "target"),
         ] {

@@ -9,6 +9,10 @@
 mod apply;
 mod apply_limits;
 mod cache;
+mod cluster;
+mod cluster_read;
+mod cluster_rings;
+mod cluster_rpc;
 mod config;
 mod derive;
 mod endpoints;
@@ -20,6 +24,7 @@ mod page;
 mod part;
 mod policies;
 mod retention;
+mod roles;
 mod ruler;
 mod ruler_client;
 mod ruler_limits;
@@ -31,14 +36,22 @@ mod tree;
 mod units;
 
 pub use crate::cache::Caches;
-pub use crate::config::{Config, HttpConfig, PageMode, TARGETS, TlsConfig};
+pub use crate::cluster::{ClusterConfig, ReplicationConfig};
+pub use crate::cluster_read::{
+    ClientTls, FrontendConfig, IndexGatewayConfig, IndexGatewayMode, QuerierConfig, QueryRangeConfig, RulerCluster,
+    SchedulerConfig, WorkerConfig,
+};
+pub use crate::cluster_rings::{KvStore, RingConfig, Rings};
+pub use crate::cluster_rpc::GrpcConfig;
+pub use crate::config::{Config, HttpConfig, PageMode, TlsConfig};
 pub use crate::endpoints::Endpoints;
 pub use crate::envsubst::expand;
 pub use crate::error::ConfigError;
 pub use crate::flags::Flags;
-pub use crate::limits::{BlockedQuery, Limits, OtlpAction, OtlpRule, OtlpRules, Pattern, RATE_UNLIMITED};
+pub use crate::limits::{BlockedQuery, Limits, OtlpAction, OtlpRule, OtlpRules, Pattern, RATE_UNLIMITED, RateStrategy};
 pub use crate::policies::{Policies, PolicyRule};
 pub use crate::retention::{CompactorConfig, DeletionMode, RetentionLimits, RetentionRule};
+pub use crate::roles::{Role, Roles, TARGETS};
 pub use crate::ruler::{RuleStorage, RulerConfig};
 pub use crate::ruler_client::{
     AlertmanagerChanges, AlertmanagerConfig, ClientConfig, Relabel, RemoteWrite, RemoteWriteChanges, Secret,

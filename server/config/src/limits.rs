@@ -12,6 +12,17 @@ use crate::{Policies, RetentionLimits, RulerLimits};
 /// A rate limit that is not set.
 pub const RATE_UNLIMITED: f64 = f64::INFINITY;
 
+/// Whose limit `ingestion_rate_mb` is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "complete by nature")]
+pub enum RateStrategy {
+    /// That of all distributors together: each has its share.
+    #[default]
+    Global,
+    /// That of each distributor.
+    Local,
+}
+
 /// Per-tenant limits. [`Limits::default`] refuses nothing, as Narvi does without a file; [`Limits::loki`] holds Loki's
 /// defaults, which a Loki file starts from.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +70,8 @@ pub struct Limits {
     pub otlp: OtlpRules,
     /// Add a nanosecond to an entry that has the time of the one before it.
     pub increment_duplicate_timestamp: bool,
+    /// Whether distributors share the rate, or each has all of it.
+    pub ingestion_rate_strategy: RateStrategy,
     /// Bytes a second that a tenant may push.
     pub ingestion_rate_bytes: f64,
     /// Largest burst in bytes.
@@ -76,6 +89,12 @@ pub struct Limits {
     pub max_global_streams_per_user: usize,
     /// How many pieces of a query may run at once; 0 turns queries off.
     pub max_query_parallelism: usize,
+    /// Likewise where the index is one that Narvi reads, which all are; the larger of the two counts.
+    pub tsdb_max_query_parallelism: usize,
+    /// Most queriers that a tenant's queries are given to; 0 is no limit.
+    pub max_queriers_per_tenant: usize,
+    /// Which part of the queriers, from 0 to 1; 0 is no limit, and the smaller limit counts.
+    pub max_query_capacity: f64,
     /// Labels that every selector must have a matcher for.
     pub required_labels: Vec<String>,
     /// Fewest matchers of a selector.
@@ -97,6 +116,10 @@ pub struct Limits {
     /// Length of the pieces that a range query is split into; zero turns the split, and with it the alignment of
     /// steps, off.
     pub split_queries_by_interval: Duration,
+    /// Likewise of the range of an instant metric query; zero turns that split off.
+    pub split_instant_metric_queries_by_interval: Duration,
+    /// Results that are younger are not cached.
+    pub max_cache_freshness_per_query: Duration,
     /// Longest run of a query; zero is no limit.
     pub query_timeout: Duration,
     /// Most matchers in a query; 0 is no limit.
@@ -176,6 +199,7 @@ impl Limits {
             .to_vec(),
             discover_log_levels: true,
             increment_duplicate_timestamp: false,
+            ingestion_rate_strategy: RateStrategy::Global,
             ingestion_rate_bytes: 4.0 * 1_048_576.0,
             ingestion_burst_bytes: 6.0 * 1_048_576.0,
             per_stream_rate_bytes: 3.0 * 1_048_576.0,
@@ -190,6 +214,9 @@ impl Limits {
             policies: Policies::default(),
             otlp: OtlpRules::default(),
             max_query_parallelism: 32,
+            tsdb_max_query_parallelism: 128,
+            max_queriers_per_tenant: 0,
+            max_query_capacity: 0.0,
             required_labels: Vec::new(),
             minimum_labels_number: 0,
             blocked_queries: Vec::new(),
@@ -200,6 +227,8 @@ impl Limits {
             max_query_range: Duration::ZERO,
             max_query_lookback: Duration::ZERO,
             split_queries_by_interval: Duration::from_secs(3600),
+            split_instant_metric_queries_by_interval: Duration::from_secs(3600),
+            max_cache_freshness_per_query: Duration::from_secs(600),
             query_timeout: Duration::from_secs(60),
             max_streams_matchers_per_query: 1000,
             max_query_bytes_read: 0,

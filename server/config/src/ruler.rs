@@ -107,11 +107,7 @@ impl RulerConfig {
 }
 
 /// Lays the `ruler` part of a file over the configuration.
-pub(crate) fn apply(
-    reader: &Reader<'_>,
-    ruler: &mut RulerConfig,
-    warnings: &mut Vec<String>,
-) -> Result<(), ConfigError> {
+pub(crate) fn apply(reader: &Reader<'_>, ruler: &mut RulerConfig) -> Result<(), ConfigError> {
     storage(reader, ruler)?;
     reader.bool("ruler.enable_api", &mut ruler.enable_api)?;
     // A scratch folder that Narvi has no use for.
@@ -136,7 +132,6 @@ pub(crate) fn apply(
         }
     }
     alertmanager(reader, ruler)?;
-    evaluation(reader, warnings)?;
     remote_write(reader, ruler)
 }
 
@@ -218,23 +213,6 @@ fn alertmanager(reader: &Reader<'_>, ruler: &mut RulerConfig) -> Result<(), Conf
         ruler.alertmanager = ruler.alertmanager.with(&ruler_client::alertmanager(&part)?);
     }
     Ok(())
-}
-
-/// Rules are evaluated in this process.
-fn evaluation(reader: &Reader<'_>, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
-    let Some(part) = Part::of(reader, "ruler.evaluation")? else { return Ok(()) };
-    let mode = part.text("mode")?.unwrap_or_default();
-    // Groups are spread over their interval anyway.
-    part.text("max_jitter")?;
-    part.child("query_frontend");
-    match mode.as_str() {
-        "" | "local" => {}
-        "remote" => {
-            warnings.push("ruler.evaluation.mode: rules are evaluated in this process, not remotely".to_owned());
-        }
-        other => return Err(part.wrong("mode", format!("{other:?} is neither local nor remote"))),
-    }
-    part.finish()
 }
 
 fn remote_write(reader: &Reader<'_>, ruler: &mut RulerConfig) -> Result<(), ConfigError> {

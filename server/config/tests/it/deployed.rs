@@ -9,7 +9,7 @@ use std::{fs, path::Path};
 use narvi_config::{Config, Flags, StoreConfig};
 
 /// Whether a file is Loki's configuration itself, holds one, or has nothing to do with it.
-enum Holds {
+pub(crate) enum Holds {
     Configuration(String),
     Nothing,
 }
@@ -37,7 +37,7 @@ fn rendered(text: &str) -> String {
     out + rest
 }
 
-fn holds(name: &str, text: &str) -> Holds {
+pub(crate) fn holds(name: &str, text: &str) -> Holds {
     if !name.ends_with(".yaml") || text.contains("apiVersion:") || text.contains("\nservices:") {
         return Holds::Nothing;
     }

@@ -159,6 +159,123 @@ const REFUSED: &[(&str, &str)] = &[
         "schema_config: {configs: [{from: 2024-01-01, store: tsdb, index: {period: 168h}}]}",
         "invalid config: line 1: schema_config.configs[0]: index.period: tsdb needs periods of 24h",
     ),
+    (
+        "target: nothing",
+        "invalid config: line 1: target: unrecognised target \"nothing\"; one of all, backend, compactor, distributor, \
+         index-gateway, ingester, querier, query-frontend, query-scheduler, read, ruler, table-manager, write",
+    ),
+    (
+        "target: distributor\ncommon: {replication_factor: 1}",
+        "invalid config: line 1: target: distributor has no ingester in this process, and no ring to find one by: set \
+         memberlist.join_members in the configuration of all processes, or run them as one with -target=all",
+    ),
+    (
+        "memberlist: {join_members: [a]}\ndistributor:\n  ring:\n    kvstore:\n      store: etcd",
+        "invalid config: line 5: distributor.ring.kvstore.store: etcd is not supported: processes of Narvi find each other \
+         by gossip; set memberlist.join_members, and leave store out or write memberlist",
+    ),
+    (
+        "ruler: {ring: {kvstore: {store: zookeeper}}}",
+        "invalid config: line 1: ruler.ring.kvstore.store: unsupported store \"zookeeper\"; use memberlist, or inmemory in \
+         a single process",
+    ),
+    (
+        "common: {replication_factor: 0}",
+        "invalid config: line 1: common.replication_factor: must be 1 or more: it says how many ingesters hold each stream",
+    ),
+    (
+        "ingester: {lifecycler: {num_tokens: 5000}}",
+        "invalid config: line 1: ingester.lifecycler.num_tokens: \"5000\" is not a number of tokens from 1 to 4096",
+    ),
+    (
+        "ingester: {lifecycler: {heartbeat_period: 0s}}",
+        "invalid config: line 1: ingester.lifecycler.heartbeat_period: must be longer than 0s",
+    ),
+    (
+        "common: {persist_tokens: true}",
+        "invalid config: line 1: common.persist_tokens: is true, and common.path_prefix is missing: tokens are kept in files \
+         there",
+    ),
+    (
+        "memberlist: {join_members: [a], bind_port: 70000}",
+        "invalid config: line 1: memberlist.bind_port: \"70000\" is not a port",
+    ),
+    (
+        "memberlist:\n  join_members: [a]\n  bind_addr: [localhost]",
+        "invalid config: line 3: memberlist.bind_addr: \"localhost\" is not an IP address",
+    ),
+    (
+        "memberlist: {join_members: [a], advertise_addr: here}",
+        "invalid config: line 1: memberlist.advertise_addr: \"here\" is not an IP address",
+    ),
+    (
+        "memberlist: {join_members: [a], tls_enabled: true}",
+        "invalid config: line 1: memberlist.tls_enabled: gossip is not encrypted; leave tls_enabled out, and keep the port \
+         inside a network that you trust",
+    ),
+    (
+        "memberlist: {join_members: [a]}\nserver: {grpc_tls_config: {cert_file: a.crt}}",
+        "invalid config: line 2: server.grpc_tls_config: gRPC between processes of Narvi is not encrypted; leave \
+         grpc_tls_config out, and keep the port inside a network that you trust",
+    ),
+    (
+        "ingester_client: {grpc_client_config: {tls_enabled: true}}",
+        "invalid config: line 1: ingester_client.grpc_client_config.tls_enabled: gRPC between processes of Narvi is not \
+         encrypted; leave tls_enabled out, and keep them inside a network that you trust",
+    ),
+    (
+        "ingester_client: {grpc_client_config: {grpc_compression: lzma}}",
+        "invalid config: line 1: ingester_client.grpc_client_config.grpc_compression: unsupported compression type: lzma; \
+         leave it empty, or use gzip",
+    ),
+    (
+        "ingester_client: {remote_timeout: 0s}",
+        "invalid config: line 1: ingester_client.remote_timeout: must be longer than 0s",
+    ),
+    (
+        "server: {grpc_server_max_concurrent_streams: -1}",
+        "invalid config: line 1: server.grpc_server_max_concurrent_streams: \"-1\" is not a number of streams; 0 is no limit",
+    ),
+    (
+        "frontend_worker:\n  frontend_address: f:1\n  scheduler_address: s:1",
+        "invalid config: line 3: frontend_worker.scheduler_address: frontend_address is set too: queriers take work from \
+         frontends or from schedulers; leave one out",
+    ),
+    (
+        "frontend_worker: {frontend_address: query-frontend}",
+        "invalid config: line 1: frontend_worker.frontend_address: \"query-frontend\" is not a host with its gRPC port; \
+         write for example query-frontend:9095",
+    ),
+    (
+        "frontend: {tail_proxy_url: 'querier:3100'}",
+        "invalid config: line 1: frontend.tail_proxy_url: \"querier:3100\" is not a URL; write for example \
+         http://querier:3100",
+    ),
+    (
+        "querier: {query_store_only: true, query_ingester_only: true}",
+        "invalid config: line 1: querier.query_store_only: is true, and query_ingester_only too: there would be nothing to \
+         query; leave one out",
+    ),
+    (
+        "target: query-frontend\nquery_scheduler: {use_scheduler_ring: true}",
+        "invalid config: line 2: query_scheduler.use_scheduler_ring: is true, and the ring is kept in memory: set \
+         memberlist.join_members, or name schedulers by frontend.scheduler_address and frontend_worker.scheduler_address",
+    ),
+    ("index_gateway: {mode: fast}", "invalid config: line 1: index_gateway.mode: \"fast\" is neither simple nor ring"),
+    (
+        "ruler: {sharding_strategy: even}",
+        "invalid config: line 1: ruler.sharding_strategy: invalid sharding strategy \"even\"; use default or \
+         shuffle-sharding",
+    ),
+    (
+        "target: ruler\nruler: {evaluation: {mode: remote}}",
+        "invalid config: line 2: ruler.evaluation.mode: is remote, and query_frontend.address is missing: set it to the gRPC \
+         address of the frontends",
+    ),
+    (
+        "limits_config: {max_query_capacity: 2}",
+        "invalid config: line 1: limits_config.max_query_capacity: \"2\" is not a number from 0 to 1",
+    ),
 ];
 
 #[test]

@@ -68,7 +68,7 @@ fn wrong_flags_and_files_are_refused() {
     for (file, expected) in [
         ("server:\n  http_port: 1\n", "failed parsing config: line 2: field http_port not found in type server.Config"),
         ("target: nothing\n", "unrecognised target \"nothing\""),
-        ("target: querier\n", "cannot run alone yet"),
+        ("target: compactor\n", "cannot run alone yet"),
         ("a: [", "failed parsing config"),
     ] {
         std::fs::write(&config, file).expect("the file can be written");
