@@ -15,8 +15,11 @@ use crate::{
 /// Values that ask for what Narvi does anyway, and so need no warning.
 const NO_EFFECT_NEEDED: &[(&str, &str)] = &[
     ("analytics.reporting_enabled", "false"),
-    ("compactor.delete_request_store", "filesystem"),
+    // Requests to delete are kept with the logs; Loki wants to be told where.
+    ("compactor.delete_request_store", "*"),
     ("frontend.encoding", "json"),
+    ("frontend_worker.match_max_concurrent", "true"),
+    ("ingester_client.pool_config.health_check_ingesters", "true"),
     ("ingester.query_store_max_look_back_period", "-1"),
     ("limits_config.unordered_writes", "true"),
     ("memberlist.abort_if_cluster_join_fails", "false"),

@@ -103,7 +103,7 @@ pub(crate) fn apply(
     cluster_read::frontend(reader, &mut cluster.frontend, warnings)?;
     cluster_read::query_range(reader, &mut cluster.query_range)?;
     cluster_read::scheduler(reader, &mut cluster.scheduler, warnings)?;
-    cluster_read::index_gateway(reader, &mut cluster.index_gateway, warnings)?;
+    cluster_read::index_gateway(reader, cluster.roles, &cluster.rings, &mut cluster.index_gateway, warnings)?;
     cluster_read::ruler(reader, cluster.roles, &cluster.rings, &mut cluster.ruler, warnings)?;
     cluster_read::url(reader, "common.compactor_address", &mut cluster.compactor_address)?;
     reader.text("common.compactor_grpc_address", &mut cluster.compactor_grpc_address)?;
@@ -163,10 +163,15 @@ fn check_rings(reader: &Reader<'_>, cluster: &ClusterConfig, warnings: &mut Vec<
     }
     let target = line_of(reader, "target");
     let alone = |role: Role, lacks: &str| {
-        let message = format!(
-            "{role} has no {lacks} in this process, and no ring to find one by: set memberlist.join_members in the \
-             configuration of all processes, or run them as one with -target=all"
-        );
+        let todo = match cluster.gossip {
+            Some(_) => {
+                "the ring of ingesters is kept in memory; write memberlist as ingester.lifecycler.ring.kvstore.store"
+            }
+            None => {
+                "set memberlist.join_members in the configuration of all processes, or run them as one with -target=all"
+            }
+        };
+        let message = format!("{role} has no {lacks} in this process, and no ring to find one by: {todo}");
         Err(wrong(&target, "target", message))
     };
     if has(Role::Distributor) && !has(Role::Ingester) {

@@ -16,7 +16,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QuerierConfig {
-    /// How many queries a querier takes from the queue at once; `max_concurrent`.
+    /// How many queries a querier takes from all queues together at once; `max_concurrent`.
     pub max_concurrent: usize,
     /// Ingesters are not asked about times that are all older than this; zero: they are always asked.
     pub query_ingesters_within: Duration,
@@ -47,8 +47,6 @@ pub struct WorkerConfig {
     pub scheduler_address: String,
     /// How often the address is looked up again.
     pub dns_lookup_duration: Duration,
-    /// Whether together the connections take `querier.max_concurrent` queries at once, and not each.
-    pub match_max_concurrent: bool,
     /// The name of this querier; empty: that of the host.
     pub id: String,
     /// How they are called.
@@ -61,7 +59,6 @@ impl Default for WorkerConfig {
             frontend_address: String::new(),
             scheduler_address: String::new(),
             dns_lookup_duration: Duration::from_secs(3),
-            match_max_concurrent: true,
             id: String::new(),
             client: ClientSettings::default(),
         }
@@ -146,8 +143,6 @@ impl Default for FrontendConfig {
 pub struct SchedulerConfig {
     /// Queries of a tenant that may wait.
     pub max_outstanding_requests_per_tenant: usize,
-    /// How deep queues may lie in queues.
-    pub max_queue_hierarchy_levels: usize,
     /// How long a querier that went away without a word still counts when tenants are given queriers.
     pub querier_forget_delay: Duration,
     /// Whether frontends and queriers find schedulers by their ring. Also so if the file names no address of a frontend or
@@ -161,7 +156,6 @@ impl Default for SchedulerConfig {
     fn default() -> Self {
         Self {
             max_outstanding_requests_per_tenant: 32_000,
-            max_queue_hierarchy_levels: 3,
             querier_forget_delay: Duration::ZERO,
             use_ring: false,
             client: ClientSettings::default(),
@@ -271,7 +265,6 @@ pub(crate) fn querier(
         return Err(wrong(&line_of(reader, &path), &path, message.to_owned()));
     }
     reader.duration(&key("dns_lookup_duration"), &mut worker.dns_lookup_duration)?;
-    reader.bool(&key("match_max_concurrent"), &mut worker.match_max_concurrent)?;
     reader.text(&key("id"), &mut worker.id)?;
     cluster_rpc::client(reader, &key("grpc_client_config"), &mut worker.client, warnings)?;
     let named = if worker.frontend_address.is_empty() { "query_scheduler" } else { "query_frontend" };
@@ -343,7 +336,6 @@ pub(crate) fn scheduler(
     let key = |name: &str| format!("query_scheduler.{name}");
     let outstanding = &mut scheduler.max_outstanding_requests_per_tenant;
     reader.count(&key("max_outstanding_requests_per_tenant"), outstanding)?;
-    reader.count(&key("max_queue_hierarchy_levels"), &mut scheduler.max_queue_hierarchy_levels)?;
     reader.duration(&key("querier_forget_delay"), &mut scheduler.querier_forget_delay)?;
     reader.bool(&key("use_scheduler_ring"), &mut scheduler.use_ring)?;
     cluster_rpc::client(reader, &key("grpc_client_config"), &mut scheduler.client, warnings)
@@ -371,6 +363,8 @@ pub(crate) fn query_range(reader: &Reader<'_>, query_range: &mut QueryRangeConfi
 /// Reads `index_gateway` and the clients of the shippers; that of the newer shipper counts if it names an address.
 pub(crate) fn index_gateway(
     reader: &Reader<'_>,
+    roles: Roles,
+    rings: &Rings,
     gateway: &mut IndexGatewayConfig,
     warnings: &mut Vec<String>,
 ) -> Result<(), ConfigError> {
@@ -379,6 +373,12 @@ pub(crate) fn index_gateway(
         "ring" => Ok(IndexGatewayMode::Ring),
         _ => Err(format!("{text:?} is neither simple nor ring")),
     })?;
+    let carried = roles.is_whole() || rings.index_gateway.store == KvStore::Memberlist;
+    if gateway.mode == IndexGatewayMode::Ring && !carried {
+        let message = "is ring, and the ring is kept in memory: set memberlist.join_members, or write simple, and name the \
+                       gateways by storage_config.tsdb_shipper.index_gateway_client.server_address";
+        return Err(wrong(&line_of(reader, "index_gateway.mode"), "index_gateway.mode", message.to_owned()));
+    }
     for shipper in ["boltdb_shipper", "tsdb_shipper"] {
         let path = format!("storage_config.{shipper}.index_gateway_client");
         let (mut server, mut client) = (String::new(), ClientSettings::default());

@@ -17,13 +17,13 @@ fn secs(secs: u64) -> Duration {
 fn queriers_and_workers_are_set_up_by_a_file() {
     let config = read(
         "querier: {max_concurrent: 9, query_ingesters_within: 0, query_store_only: true}\nfrontend_worker:\n  \
-         scheduler_address: 'scheduler:9095'\n  dns_lookup_duration: 1s\n  match_max_concurrent: false\n  id: q1\n  \
+         scheduler_address: 'scheduler:9095'\n  dns_lookup_duration: 1s\n  match_max_concurrent: true\n  id: q1\n  \
          query_scheduler_grpc_client: {connect_timeout: 1s}\n",
     );
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
     let ClusterConfig { querier, worker, .. } = config.cluster;
     assert_eq!((querier.max_concurrent, querier.query_ingesters_within), (9, Duration::ZERO));
-    assert!(querier.query_store_only && !querier.query_ingester_only && !worker.match_max_concurrent);
+    assert!(querier.query_store_only && !querier.query_ingester_only);
     assert_eq!((worker.scheduler_address.as_str(), worker.frontend_address.as_str()), ("scheduler:9095", ""));
     assert_eq!(
         (worker.id.as_str(), worker.dns_lookup_duration, worker.client.connect_timeout),
@@ -41,7 +41,7 @@ fn frontends_and_schedulers_are_set_up_by_a_file() {
          max_outstanding_per_tenant: 100\n  querier_forget_delay: 3s\n  log_queries_longer_than: 5s\n  \
          tail_proxy_url: 'https://querier:3100/'\n  tail_tls_config: {tls_ca_path: /ca, tls_insecure_skip_verify: true}\n  \
          compress_responses: true\n  graceful_shutdown_timeout: 1m\n  encoding: json\n\
-         query_scheduler:\n  max_outstanding_requests_per_tenant: 50\n  max_queue_hierarchy_levels: 2\n  \
+         query_scheduler:\n  max_outstanding_requests_per_tenant: 50\n  \
          querier_forget_delay: 4s\n  use_scheduler_ring: false\n  grpc_client_config: {connect_timeout: 8s}\n",
     );
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
@@ -58,7 +58,7 @@ fn frontends_and_schedulers_are_set_up_by_a_file() {
     );
     let tls = ClientTls { ca_path: "/ca".to_owned(), insecure_skip_verify: true, ..ClientTls::default() };
     assert_eq!((&frontend.tail_tls, frontend.graceful_shutdown_timeout), (&tls, secs(60)));
-    assert_eq!((scheduler.max_outstanding_requests_per_tenant, scheduler.max_queue_hierarchy_levels), (50, 2));
+    assert_eq!(scheduler.max_outstanding_requests_per_tenant, 50);
     assert_eq!(
         (scheduler.querier_forget_delay, scheduler.use_ring, scheduler.client.connect_timeout),
         (secs(4), false, secs(8))

@@ -234,7 +234,7 @@ fn instance(root: &mut Node) {
 
 fn token_files(root: &mut Node) -> Result<(), ConfigError> {
     let Some(persist) = root.at("common.persist_tokens").cloned() else { return Ok(()) };
-    if !persist.text().is_some_and(|text| parse_bool(text) == Ok(true)) {
+    if persist.text().is_none_or(|text| parse_bool(text) != Ok(true)) {
         return Ok(());
     }
     let Some(prefix) = root.at("common.path_prefix").and_then(Node::text).filter(|prefix| !prefix.is_empty()) else {

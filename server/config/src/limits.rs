@@ -240,6 +240,18 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// How many of the queriers that are there may work for the tenant at once; 0 for all.
+    pub fn most_queriers(&self, there: usize) -> usize {
+        let part = match self.max_query_capacity {
+            part if part > 0.0 && part < 1.0 => ((there as f64 * part).ceil() as usize).max(1),
+            _ => there,
+        };
+        let most = if self.max_queriers_per_tenant == 0 { part } else { part.min(self.max_queriers_per_tenant) };
+        if most < there { most } else { 0 }
+    }
+}
+
 /// A regular expression of a limit, matching anywhere.
 #[derive(Clone, Debug)]
 pub struct Pattern {
@@ -379,5 +391,29 @@ impl OtlpRules {
                 || rule.pattern.as_ref().is_some_and(|pattern| pattern.is_match(name))
         };
         rules.iter().find(matches).map(|rule| rule.action)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Limits;
+
+    #[test]
+    fn the_smaller_limit_of_queriers_counts() {
+        for (most, part, there, expected) in [
+            (0, 0.0, 10, 0),
+            (3, 0.0, 10, 3),
+            (10, 0.0, 10, 0),
+            (11, 0.0, 10, 0),
+            (0, 0.25, 10, 3),
+            (0, 0.01, 10, 1),
+            (0, 1.0, 10, 0),
+            (2, 0.25, 10, 2),
+            (5, 0.25, 10, 3),
+            (5, 0.5, 0, 0),
+        ] {
+            let limits = Limits { max_queriers_per_tenant: most, max_query_capacity: part, ..Limits::loki() };
+            assert_eq!(limits.most_queriers(there), expected, "{most} {part} {there}");
+        }
     }
 }

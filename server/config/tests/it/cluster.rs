@@ -165,3 +165,47 @@ fn our_own_clusters_come_together() {
     };
     check("distributed-old.yaml", include_str!("../data/distributed-old.yaml"), &expected);
 }
+
+#[test]
+fn the_files_that_come_with_narvi_have_no_key_without_effect() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
+    for (name, targets) in [
+        ("docker/local-config.yaml", &["all"][..]),
+        ("compose/config/single.yaml", &["all"]),
+        ("compose/config/simple-scalable.yaml", &["read", "write", "backend"]),
+        ("compose/config/microservices.yaml", &TARGETS),
+    ] {
+        let text = fs::read_to_string(folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for target in targets {
+            let config = read("config.yaml", &text, target);
+            assert_eq!(config.cluster.is_clustered(), targets.len() > 1, "{name}, {target}");
+            let without: Vec<_> = config.warnings.iter().filter(|warning| warning.contains("no effect")).collect();
+            assert!(without.is_empty(), "{name}, {target}: {without:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_command_line_says_who_a_process_is() {
+    let args = "-target=ingester -memberlist.join=10.0.0.1:7946 -memberlist.join=10.0.0.2:7946 -memberlist.bind-addr=10.0.0.1 \
+                -memberlist.advertise-addr=10.0.0.1 -memberlist.nodename=ingester-1 -common.instance-addr=10.0.0.1 \
+                -common.path-prefix=/var/loki -server.grpc-listen-address=10.0.0.1 -ring.heartbeat-timeout=10s \
+                -ingester.availability-zone=a -distributor.replication-factor=2 -ingester.lifecycler.ID=one \
+                -compactor.ring.instance-port=9999 -query-scheduler.ring.heartbeat-period=3s \
+                -ingester.client.grpc-max-send-msg-size=8388608 -querier.dns-lookup-period=7s -legacy-read-mode=false";
+    let args: Vec<_> = args.split_whitespace().map(str::to_owned).collect();
+    let flags = Flags::parse(&args).unwrap_or_else(|error| panic!("{error}"));
+    let config = Config::from_yaml("ingester: {lifecycler: {heartbeat_period: 1s}}", &flags);
+    let config = config.unwrap_or_else(|error| panic!("{error}"));
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let ClusterConfig { gossip, rings, grpc, ingester_client, worker, .. } = config.cluster;
+    let gossip = gossip.unwrap_or_default();
+    assert_eq!(gossip.join_members, ["10.0.0.1:7946", "10.0.0.2:7946"]);
+    assert_eq!((gossip.bind_addr, gossip.node_name.as_str()), (vec!["10.0.0.1".to_owned()], "ingester-1"));
+    let ingester = rings.ingester;
+    assert_eq!((ingester.address.as_str(), ingester.id.as_str(), ingester.zone.as_str()), ("10.0.0.1", "one", "a"));
+    assert_eq!((ingester.settings.replication_factor, ingester.settings.heartbeat_timeout), (2, SECS(10)));
+    assert_eq!((rings.compactor.port, rings.compactor.address.as_str()), (9999, "10.0.0.1"));
+    assert_eq!((rings.scheduler.heartbeat_period, grpc.listen().as_str()), (SECS(3), "10.0.0.1:9095"));
+    assert_eq!((ingester_client.max_send_bytes, worker.dns_lookup_duration), (8 << 20, SECS(7)));
+}

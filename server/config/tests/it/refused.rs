@@ -261,6 +261,16 @@ const REFUSED: &[(&str, &str)] = &[
         "invalid config: line 2: query_scheduler.use_scheduler_ring: is true, and the ring is kept in memory: set \
          memberlist.join_members, or name schedulers by frontend.scheduler_address and frontend_worker.scheduler_address",
     ),
+    (
+        "target: index-gateway\nindex_gateway: {mode: ring}",
+        "invalid config: line 2: index_gateway.mode: is ring, and the ring is kept in memory: set memberlist.join_members, \
+         or write simple, and name the gateways by storage_config.tsdb_shipper.index_gateway_client.server_address",
+    ),
+    (
+        "target: ingester\nmemberlist: {join_members: [a]}\ncommon: {ring: {kvstore: {store: inmemory}}}",
+        "invalid config: line 1: target: ingester has no distributor in this process, and no ring to find one by: the ring \
+         of ingesters is kept in memory; write memberlist as ingester.lifecycler.ring.kvstore.store",
+    ),
     ("index_gateway: {mode: fast}", "invalid config: line 1: index_gateway.mode: \"fast\" is neither simple nor ring"),
     (
         "ruler: {sharding_strategy: even}",
