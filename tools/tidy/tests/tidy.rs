@@ -9,7 +9,7 @@ use std::{
 
 /// Which packages of the workspace each package may use. Left out: itself. `types <- chunk, index, logql <- core <- server,
 /// bindings`, and no arrow among chunk, index and logql.
-const ARROWS: [(&str, &[&str]); 24] = [
+const ARROWS: [(&str, &[&str]); 25] = [
     ("narvi-types", &[]),
     ("narvi-chunk", &["narvi-types"]),
     ("narvi-index", &["narvi-types"]),
@@ -25,6 +25,7 @@ const ARROWS: [(&str, &[&str]); 24] = [
     ("narvi-ring", &["narvi-dns", "narvi-types"]),
     ("narvi-rpc", &["narvi", "narvi-types"]),
     ("narvi-ingester", &["narvi", "narvi-rpc"]),
+    ("narvi-scheduler", &["narvi", "narvi-dns", "narvi-ring", "narvi-rpc"]),
     // The distributor replicates in its tests.
     ("narvi-querier", &["narvi", "narvi-distributor", "narvi-logs", "narvi-ring"]),
     ("narvi-read-cache", &["narvi", "narvi-cache"]),

@@ -37,6 +37,9 @@ pub(crate) const CONNECTION_WINDOW: u32 = 8 << 20;
 /// Calls of one connection to a scheduler: more than the jobs of a tenant that may wait by default, so that none of one tenant
 /// stand in the way of another's.
 const JOBS_OF_A_CONNECTION: u32 = 1 << 17;
+/// How often those who have jobs are asked for a sign of life at least, and how long that may take: the jobs of a querier that
+/// cannot be reached any more are to be handed to others.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// What a process offers.
 #[derive(Clone, Default)]
@@ -67,7 +70,8 @@ impl Services {
     }
 
     /// Offers a scheduler. Each job and each place of a querier is a call that waits: their number on a connection is
-    /// limited by the queue, and no longer by [`ServerLimits::max_concurrent_streams`].
+    /// limited by the queue, and no longer by [`ServerLimits::max_concurrent_streams`]. Connections are asked for a sign of
+    /// life every few seconds, since jobs of a querier that is lost are handed to another.
     #[must_use]
     pub fn scheduler(mut self, service: Arc<dyn SchedulerService>) -> Self {
         self.scheduler = Some(service);
@@ -109,6 +113,17 @@ pub fn router(services: Services, limits: &ServerLimits) -> axum::Router {
     services.routes(limits).0.into_axum_router()
 }
 
+/// What limits a server with a queue of jobs.
+fn of_scheduler(mut limits: ServerLimits) -> ServerLimits {
+    if limits.max_concurrent_streams > 0 {
+        limits.max_concurrent_streams = limits.max_concurrent_streams.max(JOBS_OF_A_CONNECTION);
+    }
+    for time in [&mut limits.keepalive_time, &mut limits.keepalive_timeout] {
+        *time = if time.is_zero() { SIGN_OF_LIFE } else { (*time).min(SIGN_OF_LIFE) };
+    }
+    limits
+}
+
 /// Answers calls on a listener until `shutdown` is over. Then no call is taken any more, tails end, and what else is under way
 /// has the time of grace; what is not over then ends with the runtime.
 ///
@@ -122,13 +137,10 @@ pub async fn serve(
 ) -> Result<(), RpcError> {
     let some = |time: Duration| (!time.is_zero()).then_some(time);
     let scheduler = services.scheduler.clone();
-    let streams = match scheduler {
-        Some(_) if limits.max_concurrent_streams > 0 => limits.max_concurrent_streams.max(JOBS_OF_A_CONNECTION),
-        _ => limits.max_concurrent_streams,
-    };
+    let limits = if scheduler.is_some() { of_scheduler(limits) } else { limits };
     let (routes, calls) = services.routes(&limits);
     let mut server = Server::builder()
-        .max_concurrent_streams((streams > 0).then_some(streams))
+        .max_concurrent_streams((limits.max_concurrent_streams > 0).then_some(limits.max_concurrent_streams))
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keepalive_interval(some(limits.keepalive_time))
