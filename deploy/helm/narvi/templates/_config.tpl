@@ -12,6 +12,9 @@ server:
 common:
   path_prefix: /var/loki
   replication_factor: {{ include "narvi.replicationFactor" . }}
+  {{- if ne $mode "SingleBinary" }}
+  persist_tokens: true
+  {{- end }}
   {{- if eq $mode "SimpleScalable" }}
   compactor_address: http://{{ $full }}-backend:3100
   {{- else if and (eq $mode "Distributed") .Values.compactor.enabled }}
@@ -75,8 +78,6 @@ schema_config:
       index: {prefix: index_, period: 24h}
 runtime_config:
   file: /var/{{ include "narvi.name" . }}-runtime/runtime.yaml
-compactor:
-  delete_request_store: {{ include "narvi.storageType" . }}
 ruler:
   rule_path: /tmp/loki/scratch
   {{- if .Values.ruler.directories }}

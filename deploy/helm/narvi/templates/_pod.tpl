@@ -38,6 +38,10 @@ spec:
       args:
         - -config.file=/etc/loki/config/config.yaml
         - -target={{ $c.target }}
+        {{- if eq $c.target "read" }}
+        # There is a backend: without this, `read` would do its work too, as in Loki 2.
+        - -legacy-read-mode=false
+        {{- end }}
         {{- range concat ($root.Values.loki.extraArgs | default list) ($v.extraArgs | default list) }}
         - {{ . | quote }}
         {{- end }}
