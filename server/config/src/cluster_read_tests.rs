@@ -141,7 +141,11 @@ fn rules_are_spread_over_rulers_that_know_each_other() {
     assert!(!read("").cluster.ruler.enable_sharding);
     assert!(read(joins).cluster.ruler.enable_sharding);
     assert!(!read(&format!("{joins}ruler: {{enable_sharding: false}}")).cluster.ruler.enable_sharding);
-    assert!(read("ruler: {enable_sharding: true, sharding_strategy: shuffle-sharding}").cluster.ruler.shuffle_sharding);
+    let config = read(
+        "ruler: {enable_sharding: true, sharding_strategy: shuffle-sharding}\nlimits_config: {ruler_tenant_shard_size: 2}\n",
+    );
+    assert!(config.cluster.ruler.shuffle_sharding && config.warnings.is_empty(), "{:?}", config.warnings);
+    assert_eq!(config.limits.ruler.tenant_shard_size, 2);
     let remote = "ruler: {evaluation: {mode: remote, query_frontend: {address: 'f:9095'}}}\n";
     let config = read(&format!("target: ruler\n{remote}"));
     assert_eq!(config.cluster.ruler.remote_evaluation.as_deref(), Some("f:9095"));

@@ -12,6 +12,8 @@ pub struct RulerLimits {
     pub max_rules_per_group: usize,
     /// Most groups of a tenant; 0 is no limit.
     pub max_groups: usize,
+    /// How many rulers the groups of a tenant are spread over, with `ruler.sharding_strategy: shuffle-sharding`; 0 for all.
+    pub tenant_shard_size: usize,
     /// What is different about the Alertmanagers.
     pub alertmanager: AlertmanagerChanges,
     /// Whether samples of this tenant go nowhere.
@@ -27,6 +29,7 @@ pub(crate) fn apply(reader: &Reader<'_>, path: &str, limits: &mut RulerLimits) -
     let key = |name: &str| format!("{path}ruler_{name}");
     reader.count(&key("max_rules_per_rule_group"), &mut limits.max_rules_per_group)?;
     reader.count(&key("max_rule_groups_per_tenant"), &mut limits.max_groups)?;
+    reader.count(&key("tenant_shard_size"), &mut limits.tenant_shard_size)?;
     if let Some(part) = Part::of(reader, &key("alertmanager_config"))? {
         limits.alertmanager = ruler_client::alertmanager(&part)?;
         part.finish()?;

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use narvi_config::{ClusterConfig, Config, Flags, KvStore, TARGETS};
+use narvi_config::{ClusterConfig, Config, Flags, KvStore, PageMode, TARGETS};
 
 use crate::deployed::{Holds, holds};
 
@@ -37,6 +37,10 @@ fn check(name: &str, text: &str, expected: &Expected) {
         assert_eq!(cluster.uses_scheduler_ring(), expected.scheduler_ring, "{name}");
         assert!(cluster.ruler.enable_sharding && (expected.more)(cluster), "{name}: {cluster:#?}");
         assert!(cluster.is_clustered());
+        // The page of what is not by default says the same, with all that was derived.
+        let again = Config::from_yaml(&config.page(PageMode::Difference), &Flags::default());
+        let again = again.unwrap_or_else(|error| panic!("{name}, {target}: {error}"));
+        assert_eq!(again.cluster, *cluster, "{name}, {target}");
         // What is said of the cluster is used.
         for part in ["memberlist.", "lifecycler", ".ring.", "frontend", "query_range.max", "query_range.align", "grpc"]
         {
