@@ -113,3 +113,48 @@ fn set(tell: &watch::Sender<Arc<[String]>>, addresses: BTreeSet<String>) {
         changed
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use narvi_ring::{InMemory, Instance, ManualClock, Membership as _, RingName, RingSettings};
+
+    use super::*;
+
+    fn instance(id: &str, address: &str, state: State) -> Instance {
+        let (id, address) = (id.to_owned(), address.to_owned());
+        Instance { id, address, zone: String::new(), state, tokens: Vec::new(), registered_ms: 1, heartbeat_ms: 1_000 }
+    }
+
+    async fn becomes(addresses: &Addresses, expected: &[&str]) {
+        let mut changes = addresses.changes();
+        let there = changes.wait_for(|now| now.iter().eq(expected.iter())).await;
+        assert!(there.is_ok(), "it follows no more");
+    }
+
+    #[tokio::test]
+    async fn names_are_looked_up() {
+        let every = Duration::from_millis(1);
+        let addresses = Addresses::of_names(" 127.0.0.1:5, dns+127.0.0.2,", every).expect("places");
+        becomes(&addresses, &["127.0.0.1:5", "127.0.0.2:9095"]).await;
+        let error = Addresses::of_names("a:b:c", every).expect_err("no place");
+        assert!(error.to_string().contains("a:b:c"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn rings_are_followed() {
+        let clock = Arc::new(ManualClock::at(1_000));
+        let membership = InMemory::new(clock.clone(), Duration::from_secs(60));
+        let view = RingView::new(&membership, RingName::Scheduler, RingSettings::default());
+        let addresses = Addresses::of_ring(Arc::new(view), clock);
+        assert!(addresses.current().is_empty());
+        for (id, state) in [("b", State::Active), ("a", State::Active), ("c", State::Leaving)] {
+            let record = instance(id, &format!("{id}:9095"), state);
+            membership.publish(RingName::Scheduler, record).expect("published");
+        }
+        becomes(&addresses, &["a:9095", "b:9095"]).await;
+        membership.publish(RingName::Scheduler, instance("a", "a:9095", State::Left)).expect("published");
+        becomes(&addresses, &["b:9095"]).await;
+    }
+}

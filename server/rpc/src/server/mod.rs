@@ -37,6 +37,8 @@ pub(crate) const CONNECTION_WINDOW: u32 = 8 << 20;
 /// Calls of one connection to a scheduler: more than the jobs of a tenant that may wait by default, so that none of one tenant
 /// stand in the way of another's.
 const JOBS_OF_A_CONNECTION: u32 = 1 << 17;
+/// Jobs of a connection that are given up before the server saw them.
+const JOBS_GIVEN_UP: usize = 1 << 14;
 /// How often those who have jobs are asked for a sign of life at least, and how long that may take: the jobs of a querier that
 /// cannot be reached any more are to be handed to others.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
@@ -145,6 +147,10 @@ pub async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_keepalive_interval(some(limits.keepalive_time))
         .http2_keepalive_timeout(some(limits.keepalive_timeout));
+    if scheduler.is_some() {
+        // Jobs that are given up as soon as they are handed in are no attack here.
+        server = server.http2_max_pending_accept_reset_streams(Some(JOBS_GIVEN_UP));
+    }
     if let Some(age) = some(limits.max_connection_age) {
         server = server.max_connection_age(age);
     }

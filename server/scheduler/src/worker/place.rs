@@ -1,6 +1,6 @@
 //! A place at a scheduler: connects, takes one job after the other, connects again.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use futures_util::{StreamExt as _, stream};
 use narvi_rpc::{FromQuerier, OfferStream, RpcError, ToQuerier};
@@ -17,15 +17,18 @@ const AHEAD: usize = 2;
 /// Keeps a place until it is not wished any more.
 pub(super) async fn keep(shared: Arc<Shared>, address: String, mut wishes: watch::Receiver<Wish>) {
     let settings = &shared.settings;
-    let mut wait = settings.min_backoff;
+    let (mut wait, mut fails) = (settings.min_backoff, false);
     while wish(&wishes) == Wish::Stay {
-        match attend(&shared, &address, &mut wishes).await {
-            Ok(true) => wait = settings.min_backoff,
-            Ok(false) => {}
-            Err(error) if wait == settings.min_backoff => {
-                tracing::warn!(address, %error, "cannot take queries from there; trying again");
-            }
+        let began = Instant::now();
+        let result = attend(&shared, &address, &mut wishes).await;
+        match &result {
+            Ok(_) => {}
+            Err(error) if !fails => tracing::warn!(address, %error, "cannot take queries from there; trying again"),
             Err(error) => tracing::debug!(address, %error, "cannot take queries from there yet"),
+        }
+        fails = result.is_err();
+        if result == Ok(true) || began.elapsed() > settings.max_backoff {
+            wait = settings.min_backoff;
         }
         tokio::select! {
             () = sleep(wait) => {}

@@ -5,10 +5,11 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use narvi_rpc::{RpcErrorKind, SchedulerService as _};
-use narvi_scheduler::Jobs;
+use futures_util::StreamExt as _;
+use narvi_rpc::{AnswerReader, Job, RpcErrorKind, SchedulerService as _, Task};
+use narvi_scheduler::{Addresses, Jobs};
 
-use crate::cluster::{Fake, Gate, Running, ask, jobs, request, scheduler, tenant, until, worker};
+use crate::cluster::{Fake, Gate, Running, ask, jobs, pool, request, scheduler, tenant, until, worker};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_jobs_of_a_querier_that_is_lost_are_handed_to_another() {
@@ -150,6 +151,36 @@ async fn schedulers_that_are_down_are_skipped() {
     }
     worker.shutdown().await;
     up.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_that_give_up_at_once_harm_nobody() {
+    let server = Running::start(scheduler()).await;
+    let pool = pool();
+    // Without the retries of a frontend.
+    let client = pool.scheduler(&server.address).expect("an address");
+    let job = Job::new(&[tenant("b")], Task::Http(request("/")));
+    let mut answer = client.submit("f", &job).await.expect("taken");
+    let jobs = Jobs::there(pool, Addresses::fixed(std::slice::from_ref(&server.address)), "f", 1 << 20);
+    for round in 0..8 {
+        let ask = |_| {
+            let jobs = jobs.clone();
+            tokio::spawn(async move { ask(&jobs, "a", "/").await })
+        };
+        let asked: Vec<_> = (0..1000).map(ask).collect();
+        // Some before they are sent, some in the queue.
+        until(|| server.scheduler.waiting() > round * 50).await;
+        asked.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+    until(|| server.scheduler.waiting() == 1).await;
+    let worker = worker("q", 1, Fake::named("q"), &[&server.address]);
+    let mut reader = AnswerReader::new(1 << 20);
+    while let Some(piece) = answer.next().await {
+        reader.add(piece.expect("its connection is the same")).expect("small");
+    }
+    assert_eq!(reader.http().expect("answered").body, "q b");
+    worker.shutdown().await;
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
