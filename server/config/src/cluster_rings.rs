@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, time::Duration};
 
-use narvi_ring::{GossipSettings, LifecycleSettings, RingName, RingSettings};
+use narvi_ring::{GossipSettings, LifecycleSettings, RingName, RingSettings, interface_address};
 
 use crate::{
     ConfigError, Roles,
@@ -94,6 +94,12 @@ impl RingConfig {
             tokens_file_path: None,
             forget_after,
         }
+    }
+
+    /// The host or address that others reach this instance at, if the file says: by itself, or by interfaces of this machine.
+    pub fn advertised_host(&self) -> Option<String> {
+        let named = Some(self.address.clone()).filter(|address| !address.is_empty());
+        named.or_else(|| interface_address(&self.interface_names).map(|ip| ip.to_string()))
     }
 
     /// The life of this instance in the ring. `id` is taken where the file names none; `address` is host and port.

@@ -99,6 +99,7 @@ fn an_ingester_is_in_its_ring_as_the_file_says() {
         (ring.address.as_str(), ring.port, &ring.interface_names[..]),
         ("10.1.1.1", 9096, &["eth1".to_owned()][..])
     );
+    assert_eq!(ring.advertised_host().as_deref(), Some("10.1.1.1"));
     let settings = &ring.settings;
     assert_eq!((settings.replication_factor, settings.heartbeat_timeout, settings.zone_awareness), (2, secs(30), true));
     let life = ring.lifecycle("host", "10.1.1.1:9096");
@@ -193,4 +194,12 @@ fn one_process_needs_no_consul() {
     let config = read("common: {ring: {kvstore: {store: etcd}}}\n");
     let expected = "line 1: common.ring.kvstore.store: etcd is not used: one process keeps its rings in memory";
     assert_eq!(config.warnings, [expected]);
+}
+
+#[test]
+fn an_instance_is_where_its_interface_is() {
+    let host = |text: &str| read(text).cluster.rings.ingester.advertised_host();
+    assert_eq!(host(""), None);
+    assert_eq!(host("ingester: {lifecycler: {interface_names: [none0]}}"), None);
+    assert_eq!(host("common: {instance_addr: h, instance_interface_names: [none0]}").as_deref(), Some("h"));
 }

@@ -27,6 +27,7 @@
 mod clock;
 mod gossip;
 mod instance;
+mod interfaces;
 mod lifecycle;
 mod lifecycler;
 mod membership;
@@ -44,6 +45,7 @@ mod view;
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use crate::gossip::{Gossip, GossipSettings, outgoing_address};
 pub use crate::instance::{Instance, MAX_TEXT_BYTES, MAX_TOKENS, RECORD_VERSION, RecordError, State};
+pub use crate::interfaces::interface_address;
 pub use crate::lifecycle::LifecycleSettings;
 pub use crate::lifecycler::{Farewell, LifecycleError, Lifecycler};
 pub use crate::membership::{ClusterNode, ClusterPage, Leaving, Members, Membership, MembershipError, RingName};
