@@ -72,6 +72,12 @@ impl Db {
         self.state().manifest.deletes.iter().filter(of).map(|request| (**request).clone()).collect()
     }
 
+    /// A number that changes whenever the requests of a tenant do, and 0 where there are none: answers that were kept since
+    /// another number may hold lines that are deleted.
+    pub fn deletes_version(&self, tenant: &Tenant) -> u64 {
+        self.state().manifest.deletes_version(tenant)
+    }
+
     /// The requests of all tenants, as [`Db::delete_requests`] lists them.
     pub fn all_delete_requests(&self) -> Vec<DeleteRequest> {
         self.state().manifest.deletes.iter().map(|request| (**request).clone()).collect()

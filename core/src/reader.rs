@@ -153,6 +153,15 @@ impl Reader {
         Snapshot { source, _charges: imported.charges }
     }
 
+    /// A number that changes whenever the requests to delete lines of a tenant do, and 0 where there are none; at most as
+    /// old as the settings allow. Views that are taken later know these requests, or newer ones.
+    ///
+    /// # Errors
+    /// As for [`Reader::refresh`].
+    pub fn deletes_version(&self, tenant: &Tenant) -> Result<u64> {
+        Ok(self.at_least(0)?.deletes_version(tenant))
+    }
+
     /// Runs queries on as many threads as the settings allow.
     pub fn executor(&self) -> impl Executor + use<> {
         Threads::new(self.0.settings.query_threads)

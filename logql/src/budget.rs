@@ -111,6 +111,11 @@ impl Budget {
         }
     }
 
+    /// How long it may still take; `None` for no limit.
+    pub fn time_left(&self) -> Option<Duration> {
+        self.0.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
     /// Reserves memory until the charge is dropped.
     ///
     /// # Errors

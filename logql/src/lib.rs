@@ -112,8 +112,9 @@ pub mod value;
 pub use crate::budget::{Budget, BudgetError, BudgetLimits, Charge};
 pub use crate::error::{Error, Position};
 pub use crate::eval::{
-    Answer, Data, Leaf, LeafScope, MAX_POINTS, Params, Partial, Plan, Query, ResultEntry, Row, RowSummary, Sample,
-    Series, Statistics, StreamResult, align_to_step, check_resolution, evaluate, evaluate_leaf, for_each_row,
+    Answer, Data, Gathered, Leaf, LeafScope, MAX_POINTS, Params, Partial, Piece, Plan, Query, ResultEntry, Row,
+    RowSummary, Sample, Series, Statistics, StreamResult, align_to_step, check_resolution, evaluate, evaluate_leaf,
+    for_each_row,
 };
 pub use crate::pipeline::{LabelNeeds, Needs, Pipeline, RowOut, Runner, SeriesLabels, ValueNeeds};
 pub use crate::source::{

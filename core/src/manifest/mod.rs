@@ -196,6 +196,21 @@ impl Manifest {
         });
     }
 
+    /// A number that changes whenever the requests of a tenant do; 0 where there are none.
+    pub(crate) fn deletes_version(&self, tenant: &Tenant) -> u64 {
+        let mut of_tenant = self.deletes.iter().filter(|request| request.tenant == *tenant).peekable();
+        if of_tenant.peek().is_none() {
+            return 0;
+        }
+        // FNV-1a over what tells the requests apart.
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for request in of_tenant {
+            let text = format!("{} {:?};", request.id, request.status);
+            hash = text.bytes().fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        }
+        hash
+    }
+
     /// The requests that hide lines, oldest first.
     pub(crate) fn pending_deletes(&self) -> impl Iterator<Item = &Arc<DeleteRequest>> {
         self.deletes.iter().filter(|request| request.is_pending())

@@ -156,8 +156,12 @@ fn a_request_belongs_to_a_tenant_and_outlives_the_process() {
     let id = {
         let db = Db::builder(folder.path()).settings(settings(60)).open().expect("opened");
         lay(&db, "both");
+        assert_eq!(db.deletes_version(&a), 0);
         let request = db.create_delete(&a, r#"{app="a"} |= "odd""#, TimeRange::new(0, 50 * SECOND)).expect("made");
+        let version = db.deletes_version(&a);
+        assert!(version != 0 && db.deletes_version(&b) == 0);
         db.create_delete(&b, r#"{app="a"}"#, TimeRange::ALL).expect("made");
+        assert!(db.deletes_version(&a) == version && ![0, version].contains(&db.deletes_version(&b)));
         assert_eq!(db.delete_requests(&a), std::slice::from_ref(&request));
         assert_eq!(db.all_delete_requests().len(), 2);
         assert!(!db.cancel_delete(&b, request.id, false).expect("another tenant's"));
@@ -170,6 +174,7 @@ fn a_request_belongs_to_a_tenant_and_outlives_the_process() {
     let error = db.cancel_delete(&a, id, false).expect_err("too late");
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(db.cancel_delete(&a, id, true).expect("forced"));
+    assert_eq!(db.deletes_version(&a), 0);
     expect(&db, "cancelled by force", |_| true);
     assert!(!db.cancel_delete(&a, id, true).expect("there is none"));
     assert!(!db.cancel_delete(&a, "00000000".parse::<DeleteId>().expect("a number"), true).expect("none"));

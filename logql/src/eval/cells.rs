@@ -139,6 +139,25 @@ impl<A: Accumulator> Table<A> {
         }
     }
 
+    /// The table with each cell put into the one that `to` says, or left out where it says none; `None` if it does not know
+    /// a cell.
+    pub(crate) fn moved(self, to: &HashMap<u32, Option<u32>>, width: usize) -> Option<Self> {
+        let mut table = Self::default();
+        for (labels, cells) in self.series {
+            let mut moved = Cells::<A>::default();
+            for (cell, held) in cells.used() {
+                if let Some(at) = to.get(&cell)? {
+                    moved.at(*at, width).merge(held);
+                }
+            }
+            if !moved.is_unused() {
+                let at = table.intern(&labels);
+                table.cells(at).absorb(moved, width);
+            }
+        }
+        Some(table)
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> u64 {
         let cells = |cells: &Cells<A>| {

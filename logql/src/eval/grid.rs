@@ -1,6 +1,8 @@
 //! The windows of a range query, cut into cells: between two window boundaries nothing changes, so that a sample is put
 //! into exactly one cell, however many windows hold it, and a window is a run of cells.
 
+use std::collections::HashMap;
+
 use narvi_types::TimeRange;
 
 /// The instants of a query and the window of one range aggregation.
@@ -66,6 +68,44 @@ impl Grid {
         Cell { index: (opened > closed).then(|| (opened + closed - 1) as u32), times }
     }
 
+    /// The grid of all instants, in the same steps, whose windows can hold one of the times, however many there are before
+    /// and after: how many instants it begins after this one (or before, if negative), and itself. `None` if there are
+    /// none, or more than `most`.
+    pub(crate) fn around(&self, times: TimeRange, most: usize) -> Option<(i128, Self)> {
+        if times.is_empty() {
+            return None;
+        }
+        let (step, first_close) = (i128::from(self.step), i128::from(self.first_close));
+        let (min, max) = (i128::from(times.min), i128::from(times.max));
+        // The first that closes at the first time or later, and the last that opens before the last one.
+        let first = (min - first_close + step - 1).div_euclid(step);
+        let last = (max - first_close + i128::from(self.range) - 1).div_euclid(step);
+        let steps = usize::try_from(last - first + 1).ok().filter(|steps| (1..=most).contains(steps))?;
+        let first_close = i64::try_from(first_close + first * step).ok()?;
+        Some((first, Self { first_close, steps, ..*self }))
+    }
+
+    /// Where each cell that holds some of the times lies in another grid, of which every boundary inside the times is one of
+    /// this grid too.
+    pub(crate) fn cells_in(&self, other: &Self, times: TimeRange) -> HashMap<u32, Option<u32>> {
+        let mut cells = HashMap::new();
+        let mut add = |ts: i64| {
+            if let Some(cell) = self.cell(ts).index {
+                cells.entry(cell).or_insert_with(|| other.cell(ts).index);
+            }
+        };
+        if !times.is_empty() {
+            add(times.min);
+        }
+        for boundary in (0..self.steps).flat_map(|at| [self.open(at), self.close(at)]) {
+            let after = clamp(boundary + 1);
+            if times.contains(after) {
+                add(after);
+            }
+        }
+        cells
+    }
+
     /// The cells of the window of an instant: the first and the last.
     pub(crate) fn window(&self, instant: usize) -> (u32, u32) {
         let width = usize::try_from((i128::from(self.range) + i128::from(self.step) - 1) / i128::from(self.step))
@@ -104,6 +144,7 @@ fn clamp(ns: i128) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use narvi_types::TimeRange;
     use proptest::prelude::*;
 
     use super::Grid;
@@ -134,11 +175,37 @@ mod tests {
         }
 
         #[test]
+        fn the_cells_of_a_grid_around_times_lie_in_those_of_the_grid(
+            start in -50i64..50, step in 1i64..12, steps in 1usize..9, range in 1i64..40, offset in -20i64..20,
+            from in 0i64..150, length in 1i64..40,
+        ) {
+            let grid = Grid::new(start, step, steps, range, offset);
+            let span = grid.span();
+            let times = TimeRange::new(span.min + from, (span.min + from + length).min(span.max));
+            let Some((first, own)) = grid.around(times, 1000) else {
+                prop_assert!(times.is_empty() || range < step);
+                return Ok(());
+            };
+            let moved = i64::try_from(first).expect("small") * step;
+            prop_assert_eq!(own, Grid::new(start + moved, step, own.steps(), range, offset));
+            let places = own.cells_in(&grid, times);
+            for ts in times.min..=times.max {
+                match own.cell(ts).index {
+                    Some(cell) => prop_assert_eq!(places.get(&cell), Some(&grid.cell(ts).index), "at {}", ts),
+                    None => prop_assert_eq!(grid.cell(ts).index, None, "at {}", ts),
+                }
+            }
+        }
+
+        #[test]
         fn extreme_times_do_not_overflow(start: i64, step: i64, steps in 0usize..20, range: i64, offset: i64, ts: i64) {
             let grid = Grid::new(start, step, steps, range, offset);
             let cell = grid.cell(ts);
             prop_assert!(cell.index.is_none_or(|c| (c as usize) < grid.cells()));
             let _ = grid.span();
+            if let Some((_, own)) = grid.around(TimeRange::new(ts, ts.saturating_add(range)), 50) {
+                let _ = own.cells_in(&grid, TimeRange::ALL);
+            }
         }
     }
 }

@@ -72,7 +72,7 @@ fn evaluate_metric(
             let done = done?;
             match &mut partial {
                 None => partial = Some(done),
-                Some(partial) => partial.merge(done, &leaf.plan)?,
+                Some(partial) => partial.merge(done, leaf.plan.shape())?,
             }
         }
         if let Some(partial) = &mut partial {

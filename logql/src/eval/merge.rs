@@ -60,19 +60,22 @@ impl Plan {
     pub fn merge(&self, partials: Vec<Partial>, budget: &Budget) -> Result<Answer, Error> {
         let mut leaves: HashMap<u32, Partial> = HashMap::new();
         for partial in partials {
-            let leaf = self.leaf_plan(partial.leaf).ok_or_else(|| {
-                Error::Evaluation(format!("a partial result of leaf {}, which the plan does not have", partial.leaf))
-            })?;
+            let leaf = self.leaf_plan(partial.leaf).ok_or_else(|| unknown_leaf(partial.leaf))?;
             match leaves.remove(&partial.leaf) {
                 None => {
                     leaves.insert(partial.leaf, partial);
                 }
                 Some(mut own) => {
-                    own.merge(partial, leaf)?;
+                    own.merge(partial, leaf.shape())?;
                     leaves.insert(own.leaf, own);
                 }
             }
         }
+        self.answer(leaves, budget)
+    }
+
+    /// The answer of the leaves.
+    pub(crate) fn answer(&self, mut leaves: HashMap<u32, Partial>, budget: &Budget) -> Result<Answer, Error> {
         let mut statistics = Statistics::default();
         let mut warnings = Vec::new();
         let mut numbers: Vec<_> = leaves.keys().copied().collect();
@@ -155,6 +158,10 @@ impl Plan {
         let points = (0..self.steps as u32).map(|at| (at, value)).collect();
         vec![SeriesPoints { labels: Labels::default(), points }]
     }
+}
+
+pub(crate) fn unknown_leaf(number: u32) -> Error {
+    Error::Evaluation(format!("a partial result of leaf {number}, which the plan does not have"))
 }
 
 struct Tree<'a> {

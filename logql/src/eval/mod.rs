@@ -4,6 +4,7 @@ mod accumulator;
 mod answer;
 mod binary;
 mod cells;
+mod gather;
 mod grid;
 mod grouping;
 mod leaf;
@@ -12,6 +13,7 @@ mod merge;
 mod metric;
 mod params;
 mod partial;
+mod piece;
 mod plan;
 mod pushdown;
 mod rows;
@@ -22,9 +24,11 @@ mod wire;
 
 pub use self::{
     answer::{Answer, Data, ResultEntry, Row, Sample, Series, StreamResult},
+    gather::Gathered,
     leaf::evaluate_leaf,
     params::{MAX_POINTS, Params, align_to_step, check_resolution},
     partial::{Partial, Statistics},
+    piece::Piece,
     plan::{Leaf, LeafScope, Plan, Query},
     stream::{RowSummary, for_each_row},
 };

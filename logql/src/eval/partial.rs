@@ -1,7 +1,9 @@
 //! What a leaf gives: mergeable, and encodable so that it may come from another process.
 
+use std::collections::HashMap;
+
 use narvi_types::{
-    Labels,
+    Direction, Labels,
     wire::{Reader, WireError, Writer},
 };
 
@@ -90,33 +92,47 @@ macro_rules! bodies {
                 }
             }
 
-            fn decode(reader: &mut Reader<'_>, leaf: &LeafPlan) -> Result<Self, WireError> {
+            fn decode(reader: &mut Reader<'_>, shape: Shape) -> Result<Self, WireError> {
                 let unexpected = reader.error("kind of partial result");
                 let tag = reader.u8("kind of partial result")?;
-                match leaf {
-                    LeafPlan::Logs(_) if tag == 0 => Rows::decode(reader).map(Self::Rows),
-                    LeafPlan::Metric(plan) => match plan.kind() {
-                        $(Kind::$kind if tag == $tag => {
-                            Table::decode(reader, plan.grid.cells()).map(Self::$kind)
-                        })*
+                match shape {
+                    Shape::Rows { .. } if tag == 0 => Rows::decode(reader).map(Self::Rows),
+                    Shape::Table { kind, cells } => match kind {
+                        $(Kind::$kind if tag == $tag => Table::decode(reader, cells).map(Self::$kind),)*
                         _ => Err(unexpected),
                     },
-                    LeafPlan::Logs(_) => Err(unexpected),
+                    Shape::Rows { .. } => Err(unexpected),
                 }
             }
 
             /// Adds a later state of the same leaf; `None` if it is of another kind.
-            pub(crate) fn merge(&mut self, later: Self, leaf: &LeafPlan) -> Option<()> {
-                match (self, later, leaf) {
-                    (Self::Rows(own), Self::Rows(later), LeafPlan::Logs(plan)) => {
-                        own.merge([later], plan.params.direction, plan.params.limit);
+            pub(crate) fn merge(&mut self, later: Self, shape: Shape) -> Option<()> {
+                match (self, later, shape) {
+                    (Self::Rows(own), Self::Rows(later), Shape::Rows { direction, limit }) => {
+                        own.merge([later], direction, limit);
                     }
-                    $((Self::$kind(own), Self::$kind(later), LeafPlan::Metric(plan)) => {
-                        own.merge(later, plan.grid.cells());
+                    $((Self::$kind(own), Self::$kind(later), Shape::Table { cells, .. }) => {
+                        own.merge(later, cells);
                     })*
                     _ => return None,
                 }
                 Some(())
+            }
+
+            /// Puts what is in each cell into the one that `to` says, of so many; `None` where a cell has no place.
+            pub(crate) fn moved(self, to: &HashMap<u32, Option<u32>>, cells: usize) -> Option<Self> {
+                match self {
+                    Self::Rows(rows) => Some(Self::Rows(rows)),
+                    $(Self::$kind(table) => table.moved(to, cells).map(Self::$kind),)*
+                }
+            }
+
+            /// How many rows or series there are.
+            pub(crate) fn len(&self) -> usize {
+                match self {
+                    Self::Rows(rows) => rows.rows.len(),
+                    $(Self::$kind(table) => table.series.len(),)*
+                }
             }
 
             /// Bytes held.
@@ -161,6 +177,25 @@ fn each_series<A: Windows + Accumulator>(
     each: &mut EachSeries<'_>,
 ) -> Result<(), Error> {
     table.series.iter().try_for_each(|(labels, cells)| each(labels, A::points(cells, formula)))
+}
+
+/// What partials of a leaf look like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shape {
+    /// Rows in an order, the first of them.
+    Rows { direction: Direction, limit: Option<usize> },
+    /// Series with so many cells.
+    Table { kind: Kind, cells: usize },
+}
+
+impl LeafPlan {
+    /// What its partials look like.
+    pub(crate) fn shape(&self) -> Shape {
+        match self {
+            Self::Logs(plan) => Shape::Rows { direction: plan.params.direction, limit: plan.params.limit },
+            Self::Metric(plan) => Shape::Table { kind: plan.kind(), cells: plan.grid.cells() },
+        }
+    }
 }
 
 impl MetricPlan {
@@ -229,16 +264,31 @@ impl Partial {
     /// # Errors
     /// The input is truncated or damaged, of another version, or belongs to another plan.
     pub fn decode(bytes: &[u8], plan: &Plan) -> Result<Self, Error> {
-        decode(bytes, plan).map_err(|e| Error::Evaluation(format!("cannot read a partial result: {e}")))
+        Self::decode_as(bytes, |leaf| plan.leaf_plan(leaf).map(LeafPlan::shape))
+    }
+
+    /// As [`Partial::decode`], of a leaf that looks as `shape` says; `None` if there is none of that number.
+    pub(crate) fn decode_as(bytes: &[u8], shape: impl Fn(u32) -> Option<Shape>) -> Result<Self, Error> {
+        decode(bytes, shape).map_err(|e| Error::Evaluation(format!("cannot read a partial result: {e}")))
+    }
+
+    /// Whether it holds neither a row nor a series, and nothing that its user should know.
+    pub fn is_empty(&self) -> bool {
+        self.body.len() == 0 && self.is_plain()
+    }
+
+    /// Whether there is neither a warning nor an error.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.warnings.is_empty() && self.error.is_none()
     }
 
     /// Adds a later partial of the same leaf.
-    pub(crate) fn merge(&mut self, later: Self, plan: &LeafPlan) -> Result<(), Error> {
+    pub(crate) fn merge(&mut self, later: Self, shape: Shape) -> Result<(), Error> {
         self.statistics.add(&later.statistics);
         add_warnings(&mut self.warnings, later.warnings);
         self.error = [self.error.take(), later.error].into_iter().flatten().min();
         self.charges.extend(later.charges);
-        self.body.merge(later.body, plan).ok_or_else(|| Error::Evaluation("partial results of different kinds".into()))
+        self.body.merge(later.body, shape).ok_or_else(|| Error::Evaluation("partial results of different kinds".into()))
     }
 }
 
@@ -251,7 +301,7 @@ pub(crate) fn add_warnings(own: &mut Vec<String>, more: Vec<String>) {
     }
 }
 
-fn decode(bytes: &[u8], plan: &Plan) -> Result<Partial, WireError> {
+fn decode(bytes: &[u8], shape: impl Fn(u32) -> Option<Shape>) -> Result<Partial, WireError> {
     let mut reader = Reader::new(bytes);
     let other = reader.error("version of partial result");
     if reader.u8("version of partial result")? != VERSION {
@@ -259,7 +309,7 @@ fn decode(bytes: &[u8], plan: &Plan) -> Result<Partial, WireError> {
     }
     let unknown = reader.error("number of leaf");
     let leaf = u32::try_from(reader.varint("number of leaf")?).map_err(|_| unknown)?;
-    let leaf_plan = plan.leaf_plan(leaf).ok_or(unknown)?;
+    let shape = shape(leaf).ok_or(unknown)?;
     let mut number = || reader.varint("statistics");
     let statistics = Statistics {
         lines: number()?,
@@ -275,7 +325,7 @@ fn decode(bytes: &[u8], plan: &Plan) -> Result<Partial, WireError> {
         0 => None,
         _ => Some(SampleError { ts: reader.zigzag("time of error")?, text: reader.str("error")?.to_owned() }),
     };
-    let body = Body::decode(&mut reader, leaf_plan)?;
+    let body = Body::decode(&mut reader, shape)?;
     if !reader.is_empty() {
         return Err(reader.error("end of partial result"));
     }

@@ -11,6 +11,7 @@ use super::{
     binary::scalars,
     grid::Grid,
     params::Params,
+    partial::Kind,
     pushdown::{reads_apart, takes_grouping},
 };
 use crate::{
@@ -151,6 +152,20 @@ impl Leaf {
         match &*self.plan {
             LeafPlan::Logs(logs) => &logs.selector,
             LeafPlan::Metric(metric) => &metric.aggregation.range.log.selector,
+        }
+    }
+
+    /// Whether it gives lines.
+    pub fn gives_lines(&self) -> bool {
+        matches!(&*self.plan, LeafPlan::Logs(_))
+    }
+
+    /// Whether what it gives hangs on the order of rows of several streams at the same time, which pieces by stream do not
+    /// know: lines have an order, and so have the first, the last, and the samples of a counter.
+    pub fn needs_order(&self) -> bool {
+        match &*self.plan {
+            LeafPlan::Logs(_) => true,
+            LeafPlan::Metric(plan) => matches!(plan.kind(), Kind::First | Kind::Last | Kind::Points),
         }
     }
 

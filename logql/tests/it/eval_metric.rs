@@ -126,6 +126,53 @@ proptest! {
     }
 
     #[test]
+    fn pieces_that_know_no_start_and_end_merge_into_the_same_answer(
+        logs in logs(), expr in metric_expr(), params in params(), part_rows in 1..40usize,
+        shards in 1..4u32, interval in 1..40i64, moved in -3..4i64,
+    ) {
+        let expr = Expr::Metric(expr.expr);
+        let query = Query::new(expr.clone(), params.clone());
+        let (source, budget) = (source(&logs, part_rows), Budget::unlimited());
+        let whole = evaluate(&query, &source, &Inline, &budget);
+        let plan = query.plan().expect("plans");
+        let mut gathered = plan.gather(&budget);
+        for leaf in plan.leaves() {
+            for cut in -30..=120 / interval + 1 {
+                let rows = TimeRange::new(cut * interval * UNIT, (cut + 1) * interval * UNIT - 1);
+                let leaf = leaf.clone().within(rows.intersect(&leaf.range()));
+                let Some(piece) = plan.piece(&leaf) else {
+                    gathered.add(evaluate_leaf(&leaf, &source, &Inline, &budget).expect("evaluates")).expect("gathers");
+                    continue;
+                };
+                // The same query at another time, in the same steps, has the same piece.
+                let by = moved * params.step_ns;
+                let mut other = params.clone();
+                (other.start_ns, other.end_ns) = (params.start_ns + by, params.end_ns + by);
+                let other = Query::new(expr.clone(), other).plan().expect("plans");
+                let there = other.leaf(piece.scope(None)).and_then(|leaf| other.piece(&leaf));
+                prop_assert!(there.is_none_or(|there| there.params() == piece.params()));
+                let own = Query::new(expr.clone(), piece.params().clone()).plan().expect("plans");
+                let of_shards: Vec<Vec<u8>> = (0..shards).map(|index| {
+                    let scope = piece.scope(Some(StreamShard { index, of: shards }));
+                    evaluate_leaf(&own.leaf(scope).expect("has it"), &source, &Inline, &budget).expect("evaluates").encode()
+                }).collect();
+                let mut partial = piece.read(&of_shards).expect("reads");
+                let kept = piece.keep(&mut partial);
+                prop_assert!(!partial.is_empty() || kept.is_some());
+                let again = match &kept {
+                    Some(kept) => piece.read(&[kept]).expect("reads"),
+                    None => partial,
+                };
+                gathered.add(piece.place(again).expect("fits")).expect("gathers");
+            }
+        }
+        match (gathered.finish(), whole) {
+            (Ok(merged), Ok(whole)) => assert_same(&points(&merged), &points(&whole))?,
+            (merged, whole) => prop_assert_eq!(merged.is_err(), whole.is_err()),
+        }
+    }
+
+    #[test]
     fn damaged_partials_never_panic(
         logs in logs(), expr in metric_expr(), params in params(), at: usize, bits: u8, noise: Vec<u8>,
     ) {

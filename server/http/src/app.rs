@@ -83,6 +83,9 @@ pub struct HttpSettings {
     pub host: Arc<dyn Host>,
 }
 
+/// How many queries may be under way at once, if others evaluate them: each takes a thread that mostly waits.
+const QUERIES_ELSEWHERE: usize = 256;
+
 impl Default for HttpSettings {
     fn default() -> Self {
         Self {
@@ -137,7 +140,9 @@ impl App {
     /// the parts are for.
     pub fn new(logs: impl Into<Logs>, settings: HttpSettings) -> Arc<Self> {
         let logs = logs.into();
-        let running = Semaphore::new(settings.concurrent_queries.max(1));
+        // Where queries are evaluated elsewhere, they wait there, and are in nobody's way here.
+        let least = if logs.queries.is_some() { QUERIES_ELSEWHERE } else { 1 };
+        let running = Semaphore::new(settings.concurrent_queries.max(least));
         let fixed = || Arc::new(Runtime::fixed(settings.limits.clone()));
         let flush = logs.ingester.as_ref().map(|db| db.settings().flush.idle_secs);
         let idle = Duration::from_secs(flush.unwrap_or_else(|| FlushSettings::default().idle_secs));

@@ -79,6 +79,7 @@ impl From<LogsError> for ApiError {
     fn from(error: LogsError) -> Self {
         match error {
             LogsError::Store(error) => error.into(),
+            LogsError::Query(error) => error.into(),
             LogsError::Answer { status, message } => {
                 Self::new(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), message)
             }

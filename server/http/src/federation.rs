@@ -1,12 +1,14 @@
 //! Questions to one tenant or to several at once: the rows of several are told apart by a label with the tenant's name.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use narvi::{
     Labels, Matcher, Selector, StreamStats, Tenant, TimeRange,
-    logql::{self, AddedLabel, Answer, Batch, Budget, Part, Query, ScanRequest, Segment, Source, SourceError},
+    logql::{
+        self, AddedLabel, Answer, Batch, Budget, LeafScope, Part, Query, ScanRequest, Segment, Source, SourceError,
+    },
 };
-use narvi_logs::View as TenantView;
+use narvi_logs::{Asking, LogsError, Read, View as TenantView};
 
 use crate::{App, error::ApiError};
 
@@ -23,13 +25,96 @@ pub(crate) struct View {
 impl App {
     /// A view of the rows of tenants.
     pub(crate) fn view(&self, tenants: &[Tenant]) -> Result<View, ApiError> {
-        let read = self.read()?;
-        Ok(View { tenants: tenants.iter().map(|tenant| (tenant.clone(), read.view(tenant))).collect() })
+        Ok(View::of(self.read()?, tenants))
     }
 
     /// Evaluates a query on the rows of tenants.
     pub(crate) fn evaluate(&self, tenants: &[Tenant], query: &Query, budget: &Budget) -> Result<Answer, ApiError> {
+        self.evaluate_as(tenants, query, budget, &Asking::default())
+    }
+
+    /// Evaluates a query on the rows of tenants, here or by means of other processes.
+    pub(crate) fn evaluate_as(
+        &self,
+        tenants: &[Tenant],
+        query: &Query,
+        budget: &Budget,
+        asking: &Asking,
+    ) -> Result<Answer, ApiError> {
+        if let Some(queries) = &self.logs().queries {
+            return Ok(queries.evaluate(tenants, query, budget, asking)?);
+        }
         Ok(logql::evaluate(query, &self.view(tenants)?, &*self.read()?.executor(), budget)?)
+    }
+
+    /// Evaluates parts of a query on the rows of tenants, here, for a frontend that splits queries: gives what each scope
+    /// gives, in their order, until `give` breaks off. Blocks.
+    ///
+    /// # Errors
+    /// As those of queries; a scope of a leaf that the query does not have; nothing is read in this process.
+    pub fn evaluate_scopes(
+        &self,
+        tenants: &[Tenant],
+        query: &Query,
+        scopes: &[LeafScope],
+        budget: &Budget,
+        give: &mut dyn FnMut(ScopeAnswer) -> ControlFlow<()>,
+    ) -> Result<(), LogsError> {
+        let read = self.logs().read.as_deref().ok_or_else(|| LogsError::answer(500, "this process reads no logs"))?;
+        let plan = query.plan()?;
+        for scope in scopes {
+            let unknown = || logql::Error::Evaluation(format!("the query has no leaf {}", scope.leaf));
+            let leaf = plan.leaf(*scope).ok_or_else(unknown)?;
+            // Before the view is taken, which then knows these requests to delete, or newer ones.
+            let deletes = deletes_version(read, tenants)?;
+            let (bytes, lines) = (budget.bytes_read(), budget.lines_read());
+            let partial = logql::evaluate_leaf(&leaf, &View::of(read, tenants), &*read.executor(), budget)?;
+            let answer = ScopeAnswer {
+                partial: partial.encode(),
+                bytes_read: budget.bytes_read().saturating_sub(bytes),
+                lines_read: budget.lines_read().saturating_sub(lines),
+                deletes,
+            };
+            if give(answer).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a part of a query gives; see [`App::evaluate_scopes`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "complete by nature")]
+pub struct ScopeAnswer {
+    /// A [`Partial`](logql::Partial) as bytes.
+    pub partial: Vec<u8>,
+    /// Bytes of lines that were read for it.
+    pub bytes_read: u64,
+    /// Lines that were read for it.
+    pub lines_read: u64,
+    /// What requests to delete the tenants had: another number for other requests, 0 for none.
+    pub deletes: u64,
+}
+
+/// One number for the requests to delete of all tenants.
+fn deletes_version(read: &dyn Read, tenants: &[Tenant]) -> Result<u64, LogsError> {
+    let mut all = 0;
+    for tenant in tenants {
+        let version = read.deletes_version(tenant)?;
+        if version != 0 {
+            all = tenant
+                .as_str()
+                .bytes()
+                .fold(all ^ version, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        }
+    }
+    Ok(all)
+}
+
+impl View {
+    fn of(read: &dyn Read, tenants: &[Tenant]) -> Self {
+        Self { tenants: tenants.iter().map(|tenant| (tenant.clone(), read.view(tenant))).collect() }
     }
 }
 

@@ -21,5 +21,6 @@ mod tail;
 mod tenant;
 
 pub use crate::app::{App, HttpSettings};
+pub use crate::federation::ScopeAnswer;
 pub use crate::host::Host;
 pub use crate::metrics::StoreTimes;

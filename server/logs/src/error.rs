@@ -7,6 +7,9 @@ pub enum LogsError {
     /// The store of this process fails.
     #[error(transparent)]
     Store(#[from] narvi::Error),
+    /// A query fails.
+    #[error(transparent)]
+    Query(#[from] narvi::logql::Error),
     /// Another process, or the lack of one, is the reason: an HTTP status and Loki's text.
     #[error("{message}")]
     Answer {

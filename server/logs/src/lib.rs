@@ -5,6 +5,7 @@
 //! Nothing here knows of HTTP, gRPC or a runtime.
 #![forbid(unsafe_code)]
 
+mod elsewhere;
 mod error;
 mod local;
 
@@ -15,6 +16,7 @@ use narvi::{
     logql::{Budget, Executor, Row, Source, ast::Expr},
 };
 
+pub use crate::elsewhere::{Asking, Evaluate, Forward, Forwarded, Forwarding, Request};
 pub use crate::error::LogsError;
 
 /// What the roles of a process can do with logs.
@@ -25,6 +27,10 @@ pub struct Logs {
     pub push: Option<Arc<dyn Push>>,
     /// Where queries read.
     pub read: Option<Arc<dyn Read>>,
+    /// Who evaluates queries, if that is not done here.
+    pub queries: Option<Arc<dyn Evaluate>>,
+    /// Who answers what else is asked of logs, if nothing is read here.
+    pub forward: Option<Arc<dyn Forward>>,
     /// The database whose memory holds recent lines: it can be flushed and shut down.
     pub ingester: Option<Db>,
     /// The database that removes what is deleted: it takes requests to delete.
@@ -36,6 +42,8 @@ impl fmt::Debug for Logs {
         f.debug_struct("Logs")
             .field("push", &self.push.is_some())
             .field("read", &self.read.is_some())
+            .field("queries", &self.queries.is_some())
+            .field("forward", &self.forward.is_some())
             .field("ingester", &self.ingester.is_some())
             .field("compactor", &self.compactor.is_some())
             .finish()
@@ -48,6 +56,8 @@ impl From<Db> for Logs {
         Self {
             push: Some(Arc::new(db.clone())),
             read: Some(Arc::new(db.clone())),
+            queries: None,
+            forward: None,
             ingester: Some(db.clone()),
             compactor: Some(db),
         }
@@ -79,6 +89,13 @@ pub trait Read: Send + Sync {
 
     /// What runs the parts of a query.
     fn executor(&self) -> Box<dyn Executor>;
+
+    /// A number that changes whenever the requests to delete lines of a tenant do, and 0 where there are none. Views that
+    /// are made later know these requests, or newer ones.
+    ///
+    /// # Errors
+    /// The store cannot be reached.
+    fn deletes_version(&self, tenant: &Tenant) -> Result<u64, LogsError>;
 }
 
 /// The rows of one tenant as one query sees them, and the look-ups of labels. Each row is alive once.

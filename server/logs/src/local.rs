@@ -28,6 +28,10 @@ impl Read for Db {
     fn executor(&self) -> Box<dyn Executor> {
         Box::new(self.executor())
     }
+
+    fn deletes_version(&self, tenant: &Tenant) -> Result<u64, LogsError> {
+        Ok(self.deletes_version(tenant))
+    }
 }
 
 /// What was taken before is all that is read: no budget is asked.

@@ -90,6 +90,10 @@ impl Read for Querier {
     fn executor(&self) -> Box<dyn Executor> {
         Box::new(self.0.reader.executor())
     }
+
+    fn deletes_version(&self, tenant: &Tenant) -> Result<u64, LogsError> {
+        self.0.reader.deletes_version(tenant).map_err(told)
+    }
 }
 
 impl Inner {

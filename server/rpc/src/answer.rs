@@ -25,11 +25,14 @@ impl fmt::Debug for AnswerPiece {
 impl AnswerPiece {
     /// Cuts a partial result into pieces of at most so many bytes.
     pub fn of_partial(answer: PartialAnswer, most: usize) -> impl Iterator<Item = Self> + Send {
-        let PartialAnswer { partial, bytes_read, lines_read, warnings } = answer;
+        let PartialAnswer { partial, bytes_read, lines_read, warnings, deletes } = answer;
         cut(partial, most).map(move |(piece, more)| {
             let message = match more {
                 true => pb::EvaluateResponse { piece, more, ..Default::default() },
-                false => pb::EvaluateResponse { piece, more, bytes_read, lines_read, warnings: warnings.clone() },
+                false => {
+                    let warnings = warnings.clone();
+                    pb::EvaluateResponse { piece, more, bytes_read, lines_read, warnings, deletes }
+                }
             };
             Self(pb::answer_piece::Kind::Partial(message))
         })
@@ -112,9 +115,10 @@ impl AnswerReader {
         }
         match piece.0 {
             pb::answer_piece::Kind::Partial(message) if self.http.is_none() => {
-                let (bytes_read, lines_read, warnings) = (message.bytes_read, message.lines_read, message.warnings);
+                let (bytes_read, lines_read, deletes) = (message.bytes_read, message.lines_read, message.deletes);
                 if let Some(partial) = self.join(message.piece, message.more) {
-                    self.partials.push(PartialAnswer { partial, bytes_read, lines_read, warnings });
+                    let warnings = message.warnings;
+                    self.partials.push(PartialAnswer { partial, bytes_read, lines_read, warnings, deletes });
                 }
                 Ok(())
             }
@@ -199,6 +203,7 @@ mod tests {
                 partial: (0..*size).map(|n| (n + at) as u8).collect::<Vec<_>>().into(),
                 bytes_read: at as u64,
                 lines_read: 7,
+                deletes: u64::MAX - at as u64,
                 warnings: vec![at.to_string()],
             };
             let all: Vec<_> = sizes.iter().enumerate().map(partial).collect();

@@ -3,7 +3,10 @@
 use std::error::Error as _;
 
 use bytes::Bytes;
-use narvi::{Error, ErrorKind, logql::BudgetError};
+use narvi::{
+    Error, ErrorKind,
+    logql::{self, BudgetError},
+};
 use tonic::{Code, Status};
 
 /// What a caller can do about an error.
@@ -195,6 +198,21 @@ impl From<Error> for RpcError {
     }
 }
 
+impl From<logql::Error> for RpcError {
+    /// What is wrong with a query is wrong on every instance; only what cannot be reached may be tried again.
+    fn from(error: logql::Error) -> Self {
+        let kind = match &error {
+            logql::Error::Budget(BudgetError::Time) => Kind::Deadline,
+            logql::Error::Budget(BudgetError::Cancelled) => Kind::Cancelled,
+            logql::Error::Source(logql::SourceError::Corrupt(_)) => Kind::Corrupt,
+            logql::Error::Source(_) => Kind::Unavailable,
+            logql::Error::Evaluation(_) => Kind::Internal,
+            _ => Kind::Query,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
 impl From<BudgetError> for RpcError {
     fn from(error: BudgetError) -> Self {
         Error::from(error).into()
@@ -233,6 +251,10 @@ mod tests {
         let of = |kind| RpcError::from(Error::new(kind, "x"));
         assert!(of(ErrorKind::Full).is_retryable() && of(ErrorKind::Closed).is_retryable());
         assert!(!of(ErrorKind::Invalid).is_retryable() && !of(ErrorKind::Query).is_retryable());
+        let of = |error: logql::Error| RpcError::from(error);
+        assert_eq!(of(logql::Error::SeriesLimit(5)).kind(), Kind::Query);
+        assert!(!of(logql::Error::Evaluation("x".into())).is_retryable());
+        assert!(of(logql::SourceError::Unavailable("x".into()).into()).is_retryable());
         assert_eq!(RpcError::from(BudgetError::Cancelled).kind(), Kind::Cancelled);
         assert_eq!(RpcError::from(BudgetError::Time).kind(), Kind::Deadline);
         assert_eq!(RpcError::from(BudgetError::Memory { limit_bytes: 1 }).kind(), Kind::Query);

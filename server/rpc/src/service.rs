@@ -131,4 +131,7 @@ pub struct PartialAnswer {
     pub lines_read: u64,
     /// What to tell the user, beside the warnings in the partial result.
     pub warnings: Vec<String>,
+    /// What requests to delete the tenants had when the reading began: another number for other requests, 0 for none. It
+    /// tells whether results that were kept elsewhere may hold lines that are deleted by now.
+    pub deletes: u64,
 }

@@ -20,6 +20,7 @@ async fn partial_results_arrive_whole_and_in_order() {
         partial: Bytes::from(vec![scope.leaf as u8; 3_000_000 * scope.leaf as usize]),
         bytes_read: u64::from(scope.leaf),
         lines_read: 2,
+        deletes: u64::MAX - u64::from(scope.leaf),
         warnings: vec!["careful".to_owned()],
     };
     let work = Fake {
