@@ -19,6 +19,7 @@ def arguments():
     common.add_argument("--bin", default=os.path.join(target, "debug", "narvi"), help="the program (%(default)s)")
     common.add_argument("--layout", choices=settings.LAYOUTS, default="micro", help="which processes (%(default)s)")
     common.add_argument("--rf", type=int, default=3, help="replication factor (%(default)s)")
+    common.add_argument("--ask", choices=("query-frontend", "querier"), default="query-frontend", help="(%(default)s)")
     common.add_argument("--netns", action="store_true", help="hosts are network namespaces; needs root")
     common.add_argument("--s3", choices=("weed", "moto"), default="weed", help="the object store (%(default)s)")
     common.add_argument("--folder", help="where logs and data are (a temporary folder)")

@@ -122,7 +122,7 @@ class Cluster:
         return [process.address for process in self.of("distributor")]
 
     def asked(self):
-        return [process.address for process in self.of("query-frontend")]
+        return [process.address for process in self.of(self.options.ask)]
 
     def dead(self):
         """Processes that should run and do not."""
