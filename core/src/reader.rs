@@ -1,6 +1,7 @@
 //! A store that other processes write, read only.
 
 use std::{
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -10,11 +11,12 @@ use narvi_types::Tenant;
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
-    Error, ErrorKind, RemoteHeads, Result, Snapshot, Store,
+    Error, ErrorKind, IndexLookUps, IndexTables, RemoteHeads, Result, Snapshot, Store,
     deletes::{Book, MarkFiles},
     exchange,
+    look_up::AskedCatalog,
     manifest::{Manifest, ManifestStore},
-    read::{Packs, StoreCatalog, Tables, TenantSource, Threads},
+    read::{Catalog, IndexStats, Packs, StoreCatalog, TableFolder, Tables, TenantSource, Threads},
 };
 
 /// How a [`Reader`] behaves.
@@ -34,6 +36,28 @@ impl Default for ReaderSettings {
     }
 }
 
+/// How a [`Reader`] looks into the index. The default opens tables of a local store where they lie, and others in memory.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::exhaustive_structs, reason = "plain settings, made with `..Default::default()`")]
+pub struct ReaderIndex {
+    /// Who is asked what tables hold, instead of opening them.
+    pub others: Option<Arc<dyn IndexLookUps>>,
+    /// Whether tables are opened all the same when those do not answer.
+    pub fallback: bool,
+    /// Copies of tables that are opened are kept here, mapped, and not in memory. No other process may use the folder.
+    pub folder: Option<TableCopies>,
+}
+
+/// A folder of copies of index tables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "plain settings")]
+pub struct TableCopies {
+    /// The folder, which is made if it does not exist.
+    pub path: PathBuf,
+    /// Bytes that it may hold; a table that does not fit is kept in memory.
+    pub max_bytes: u64,
+}
+
 /// Reads a store that other processes write: its files, and the rows that their writers hold in memory and give out. It
 /// writes nothing and needs no disk. Requests to delete hide lines here too; what retention hides before its files
 /// are written anew is seen by the process that runs it only. Cheap to clone; all functions block.
@@ -50,6 +74,8 @@ struct Inner {
     looking: Mutex<()>,
     packs: Arc<Packs>,
     tables: Arc<Tables>,
+    /// Who is asked what tables hold, and whether they are opened when that fails.
+    others: Option<(Arc<dyn IndexLookUps>, bool)>,
     /// Compiled requests to delete, and the rows that they hit.
     book: Book,
     marks: Arc<MarkFiles>,
@@ -73,11 +99,32 @@ impl Reader {
     /// # Errors
     /// It cannot be reached, or its newest manifest is damaged.
     pub fn open(store: Arc<dyn Store>, settings: ReaderSettings) -> Result<Self> {
+        Self::open_with(store, settings, ReaderIndex::default())
+    }
+
+    /// Opens a store, with a way of its own to the index.
+    ///
+    /// # Errors
+    /// As for [`Reader::open`]; the folder for tables cannot be made or read.
+    pub fn open_with(store: Arc<dyn Store>, settings: ReaderSettings, index: ReaderIndex) -> Result<Self> {
+        let folder = index.folder.map(|copies| TableFolder::open(copies.path, copies.max_bytes)).transpose()?;
         let manifests = ManifestStore::new(store.clone());
         let current = RwLock::new((manifests.load()?, Instant::now()));
-        let (packs, tables) = (Arc::new(Packs::new(store.clone())), Arc::new(Tables::new(store.clone())));
+        let packs = Arc::new(Packs::new(store.clone()));
+        let tables = Arc::new(Tables::new(store.clone()).with_folder(folder));
+        let others = index.others.map(|others| (others, index.fallback));
         let (book, marks, looking) = (Book::default(), Arc::new(MarkFiles::new(store)), Mutex::default());
-        Ok(Self(Arc::new(Inner { settings, manifests, current, looking, packs, tables, book, marks })))
+        Ok(Self(Arc::new(Inner { settings, manifests, current, looking, packs, tables, others, book, marks })))
+    }
+
+    /// The tables that this reader opens, to answer others from them.
+    pub fn index_tables(&self) -> IndexTables {
+        IndexTables::new(self.0.tables.clone())
+    }
+
+    /// What look-ups in the index have taken, those of others through [`Reader::index_tables`] too.
+    pub fn index_stats(&self) -> IndexStats {
+        self.0.tables.stats()
     }
 
     /// The number of the newest manifest seen.
@@ -141,10 +188,14 @@ impl Reader {
     ) -> Snapshot {
         let imported = exchange::import(tenant, remote, files);
         let cuts = self.0.book.cuts(newest, tenant, None);
-        let catalog = StoreCatalog::new(files.clone(), self.0.tables.clone());
+        let own = StoreCatalog::new(files.clone(), self.0.tables.clone());
+        let catalog: Arc<dyn Catalog> = match self.0.others.clone() {
+            Some((others, fallback)) => Arc::new(AskedCatalog { own, others, fallback }),
+            None => Arc::new(own),
+        };
         let source = TenantSource {
             tenant: tenant.clone(),
-            catalog: Arc::new(catalog),
+            catalog,
             generations: imported.generations,
             packs: self.0.packs.clone(),
             cuts,
@@ -165,6 +216,12 @@ impl Reader {
     /// Runs queries on as many threads as the settings allow.
     pub fn executor(&self) -> impl Executor + use<> {
         Threads::new(self.0.settings.query_threads)
+    }
+
+    /// The tables of the newest manifest seen.
+    #[cfg(test)]
+    pub(crate) fn table_keys(&self) -> Vec<String> {
+        self.0.current.read().0.tables.iter().map(|file| file.key.clone()).collect()
     }
 
     fn at_least(&self, known: u64) -> Result<Arc<Manifest>> {

@@ -2,11 +2,11 @@
 
 use narvi_logql::{NeedleGroup, Needles, ScanRequest, StreamShard};
 use narvi_types::{
-    Labels, MatchOp, Matcher, Selector, Tenant, TimeRange,
+    Labels, Selector, Tenant, TimeRange,
     wire::{Reader, WireError, Writer as _},
 };
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, matchers};
 
 /// Which rows of heads are wanted. Rows beyond these may be given, so that nothing needs to be decided twice.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,6 @@ pub struct HeadsRequest {
 }
 
 const VERSION: u8 = 1;
-const OPS: [MatchOp; 4] = [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex];
 
 impl HeadsRequest {
     /// Asks for all rows of some streams.
@@ -53,13 +52,7 @@ impl HeadsRequest {
         let mut out = Vec::new();
         out.put_u8(VERSION);
         out.put_str(self.tenant.as_str());
-        out.put_varint(self.selector.matchers().len() as u64);
-        for matcher in self.selector.matchers() {
-            let op = OPS.iter().position(|op| *op == matcher.op()).unwrap_or_default();
-            out.put_u8(op as u8);
-            out.put_str(matcher.name());
-            out.put_str(matcher.value());
-        }
+        matchers::encode(self.selector.matchers(), &mut out);
         out.put_i64(self.range.min);
         out.put_i64(self.range.max);
         out.put_varint(self.needles.0.len() as u64);
@@ -86,7 +79,7 @@ impl HeadsRequest {
             other => return Err(invalid(format!("it has version {other}, this build reads {VERSION}"))),
         }
         let tenant = Tenant::new(reader.str("tenant").map_err(wrong)?).map_err(|error| invalid(error.to_string()))?;
-        let selector = Selector::new(matchers(&mut reader)?);
+        let selector = Selector::new(matchers::decode(&mut reader).map_err(invalid)?);
         let (min, max) = (reader.i64("start").map_err(wrong)?, reader.i64("end").map_err(wrong)?);
         let needles = needles(&mut reader).map_err(wrong)?;
         let (index, of) = (reader.u32("shard").map_err(wrong)?, reader.u32("shards").map_err(wrong)?);
@@ -100,19 +93,6 @@ impl HeadsRequest {
 
 fn invalid(why: String) -> Error {
     Error::new(ErrorKind::Invalid, format!("cannot read a request for rows in memory: {why}"))
-}
-
-fn matchers(reader: &mut Reader<'_>) -> Result<Vec<Matcher>> {
-    let wrong = |error: WireError| invalid(error.to_string());
-    let count = reader.count(3, "number of matchers").map_err(wrong)?;
-    let mut matchers = Vec::with_capacity(count);
-    for _ in 0..count {
-        let op = reader.u8("operator").map_err(wrong)?;
-        let op = OPS.get(usize::from(op)).copied().ok_or_else(|| invalid(format!("there is no operator {op}")))?;
-        let (name, value) = (reader.str("label").map_err(wrong)?, reader.str("value").map_err(wrong)?);
-        matchers.push(Matcher::new(name, op, value).map_err(|error| invalid(error.to_string()))?);
-    }
-    Ok(matchers)
 }
 
 fn needles(reader: &mut Reader<'_>) -> std::result::Result<Needles, WireError> {

@@ -26,7 +26,7 @@ pub(super) struct Input {
 impl Input {
     /// Opens a table; checks no more than that the manifest knows its packs.
     pub(super) fn open(file: &Arc<FileEntry>, tables: &Tables, manifest: &Manifest) -> Result<Self, Stop> {
-        let table = tables.open(file).map_err(|error| Stop::opening(&file.key, error))?;
+        let table = tables.open(&file.key).map_err(|error| Stop::opening(&file.key, error))?;
         let mut bytes = file.bytes;
         for key in table.packs() {
             let pack = manifest.packs.iter().find(|pack| pack.key == *key);

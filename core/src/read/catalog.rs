@@ -8,14 +8,12 @@ use std::{
 use narvi_index::{BlockRef, IndexError, Part, Table};
 use narvi_logql::Budget;
 use narvi_types::{Labels, Matcher, Selector, Tenant, TimeRange};
-use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
-use super::look_ups::{IndexStats, Watch};
+use super::tables::Tables;
 use crate::{
     Error, ErrorKind, Result,
     manifest::{FileEntry, Manifest},
-    store::Store,
 };
 
 /// Finds blocks. A querier without a disk asks another process; a database looks into its own tables.
@@ -82,48 +80,8 @@ const BLOCKS_PER_CHECK: usize = 4096;
 /// The tables of one manifest.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreCatalog {
-    manifest: Arc<Manifest>,
-    tables: Arc<Tables>,
-}
-
-/// Open tables, shared by the catalogs of all manifests.
-#[derive(Debug)]
-pub(crate) struct Tables {
-    store: Arc<dyn Store>,
-    open: Mutex<HashMap<String, Table>>,
-    watch: Watch,
-}
-
-impl Tables {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, open: Mutex::default(), watch: Watch::default() }
-    }
-
-    /// Opens a table: maps the file of a local store, fetches an object.
-    pub(crate) fn open(&self, file: &FileEntry) -> Result<Table> {
-        if let Some(table) = self.open.lock().get(&file.key) {
-            return Ok(table.clone());
-        }
-        let bytes = match self.store.local_path(&file.key) {
-            Some(path) => crate::mmap::map_committed(&path)
-                .map_err(|error| Error::io(format!("cannot open index table {}", path.display()), error))?,
-            None => self.store.get(&file.key)?,
-        };
-        let table = Table::open(bytes).map_err(|error| index_error(&file.key, &error))?;
-        self.open.lock().insert(file.key.clone(), table.clone());
-        Ok(table)
-    }
-
-    /// What look-ups have taken.
-    pub(crate) fn stats(&self) -> IndexStats {
-        self.watch.stats()
-    }
-
-    /// Closes the tables that a manifest does not name.
-    pub(crate) fn retain(&self, manifest: &Manifest) {
-        let named: BTreeSet<&str> = manifest.tables.iter().map(|file| file.key.as_str()).collect();
-        self.open.lock().retain(|key, _| named.contains(key.as_str()));
-    }
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) tables: Arc<Tables>,
 }
 
 pub(crate) fn index_error(key: &str, error: &IndexError) -> Error {
@@ -135,17 +93,20 @@ impl StoreCatalog {
         Self { manifest, tables }
     }
 
-    /// The tables that may have blocks of the tenant in the range, with the tenant's part.
+    /// The tables that may have blocks of the tenant in the range.
+    pub(crate) fn files(&self, tenant: &Tenant, range: TimeRange) -> impl Iterator<Item = &FileEntry> {
+        let tables = self.manifest.tables.iter().map(Arc::as_ref);
+        tables.filter(move |file| file.tenant.as_ref().is_none_or(|only| only == tenant) && file.range.overlaps(&range))
+    }
+
+    /// Those tables, with the tenant's part.
     fn parts(&self, tenant: &Tenant, range: TimeRange) -> Result<Vec<(&FileEntry, Table, Part)>> {
         let mut parts = Vec::new();
-        for file in &self.manifest.tables {
-            if file.tenant.as_ref().is_some_and(|only| only != tenant) || !file.range.overlaps(&range) {
-                continue;
-            }
-            let table = self.tables.open(file)?;
+        for file in self.files(tenant, range) {
+            let table = self.tables.open(&file.key)?;
             let part = table.part(tenant.as_str()).map_err(|error| index_error(&file.key, &error))?;
             if let Some(part) = part.filter(|part| part.range().overlaps(&range)) {
-                parts.push((file.as_ref(), table, part));
+                parts.push((file, table, part));
             }
         }
         Ok(parts)
@@ -165,7 +126,7 @@ impl Catalog for StoreCatalog {
         range: TimeRange,
         out: &mut BTreeSet<String>,
     ) -> Result<()> {
-        let look_up = || self.collect(tenant, matchers, range, out, |part, series| part.label_names(series));
+        let look_up = || self.find_names(tenant, matchers, range, out);
         self.tables.watch.measure(|stats| &mut stats.label_names, look_up)
     }
 
@@ -177,13 +138,13 @@ impl Catalog for StoreCatalog {
         range: TimeRange,
         out: &mut BTreeSet<String>,
     ) -> Result<()> {
-        let look_up = || self.collect(tenant, matchers, range, out, |part, series| part.label_values(name, series));
+        let look_up = || self.find_values(tenant, name, matchers, range, out);
         self.tables.watch.measure(|stats| &mut stats.label_values, look_up)
     }
 }
 
 impl StoreCatalog {
-    fn find_blocks(
+    pub(crate) fn find_blocks(
         &self,
         tenant: &Tenant,
         selector: &Selector,
@@ -191,44 +152,32 @@ impl StoreCatalog {
         budget: &Budget,
     ) -> Result<FoundBlocks> {
         let parts = self.parts(tenant, range)?;
-        let mut found = FoundBlocks::default();
-        // With one table every series is another stream; with several they have to be recognised.
-        let mut known: Option<HashMap<Labels, u32>> = (parts.len() > 1).then(HashMap::new);
+        let mut finder = Finder::new(parts.len());
         for (file, table, part) in &parts {
-            let failed = |error: IndexError| index_error(&file.key, &error);
-            let first_pack = found.packs.len() as u32;
-            found.packs.extend(table.packs().iter().map(|key| Arc::from(key.as_str())));
-            let mut key_sets: HashMap<u32, Arc<[Arc<str>]>> = HashMap::new();
-            let series = part.select(selector.matchers()).map_err(failed)?;
-            let mut labels = part.series(&series);
-            let mut current: Option<(u32, u32)> = None;
-            for item in part.blocks_of(&series, range) {
-                let (id, block) = item.map_err(failed)?;
-                if found.blocks.len() % BLOCKS_PER_CHECK == 0 {
-                    budget.check().map_err(Error::from)?;
-                }
-                let stream = match current {
-                    Some((last, stream)) if last == id => stream,
-                    _ => {
-                        let labels = seek(&mut labels, id).map_err(failed)?;
-                        let stream = intern(&mut found.streams, known.as_mut(), labels);
-                        current = Some((id, stream));
-                        stream
-                    }
-                };
-                let metadata_keys = match key_sets.get(&block.metadata_keys) {
-                    Some(keys) => keys.clone(),
-                    None => {
-                        let names = part.key_set(block.metadata_keys).map_err(failed)?;
-                        let keys: Arc<[Arc<str>]> = names.into_iter().map(Arc::from).collect();
-                        key_sets.insert(block.metadata_keys, keys.clone());
-                        keys
-                    }
-                };
-                found.blocks.push(FoundBlock { stream, pack: first_pack + block.pack, block, metadata_keys });
-            }
+            finder.add_table(table, part, selector.matchers(), range, budget).map_err(|why| why.of(&file.key))?;
         }
-        Ok(found)
+        Ok(finder.found)
+    }
+
+    pub(crate) fn find_names(
+        &self,
+        tenant: &Tenant,
+        matchers: &[Matcher],
+        range: TimeRange,
+        out: &mut BTreeSet<String>,
+    ) -> Result<()> {
+        self.collect(tenant, matchers, range, out, |part, series| part.label_names(series))
+    }
+
+    pub(crate) fn find_values(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+        out: &mut BTreeSet<String>,
+    ) -> Result<()> {
+        self.collect(tenant, matchers, range, out, |part, series| part.label_values(name, series))
     }
 
     /// Adds what `look_up` finds in each part: among all series, or those that pass the matchers.
@@ -262,14 +211,94 @@ fn seek(series: &mut impl Iterator<Item = narvi_index::Result<(u32, Labels)>>, i
     }
 }
 
-fn intern(streams: &mut Vec<Labels>, known: Option<&mut HashMap<Labels, u32>>, labels: Labels) -> u32 {
-    let next = streams.len() as u32;
-    if let Some(known) = known {
-        let stream = *known.entry(labels.clone()).or_insert(next);
-        if stream != next {
-            return stream;
+/// Why a table gave no blocks.
+pub(crate) enum FindError {
+    Table(IndexError),
+    Other(Error),
+}
+
+impl FindError {
+    /// As the error of a table.
+    pub(crate) fn of(self, key: &str) -> Error {
+        match self {
+            Self::Table(error) => index_error(key, &error),
+            Self::Other(error) => error,
         }
     }
-    streams.push(labels);
-    next
+}
+
+impl From<IndexError> for FindError {
+    fn from(error: IndexError) -> Self {
+        Self::Table(error)
+    }
+}
+
+/// Collects the blocks of several tables, or of what others found in them.
+#[derive(Debug)]
+pub(crate) struct Finder {
+    pub(crate) found: FoundBlocks,
+    /// With one table every series is another stream; with several they have to be recognised.
+    known: Option<HashMap<Labels, u32>>,
+}
+
+impl Finder {
+    /// Finds blocks in so many tables.
+    pub(crate) fn new(tables: usize) -> Self {
+        Self { found: FoundBlocks::default(), known: (tables > 1).then(HashMap::new) }
+    }
+
+    /// The number of a stream, which each table names at most once.
+    pub(crate) fn stream(&mut self, labels: Labels) -> u32 {
+        let next = self.found.streams.len() as u32;
+        if let Some(known) = &mut self.known {
+            let stream = *known.entry(labels.clone()).or_insert(next);
+            if stream != next {
+                return stream;
+            }
+        }
+        self.found.streams.push(labels);
+        next
+    }
+
+    /// Adds the blocks of selected streams of a table that overlap a range.
+    pub(crate) fn add_table(
+        &mut self,
+        table: &Table,
+        part: &Part,
+        matchers: &[Matcher],
+        range: TimeRange,
+        budget: &Budget,
+    ) -> Result<(), FindError> {
+        let first_pack = self.found.packs.len() as u32;
+        self.found.packs.extend(table.packs().iter().map(|key| Arc::from(key.as_str())));
+        let mut key_sets: HashMap<u32, Arc<[Arc<str>]>> = HashMap::new();
+        let series = part.select(matchers)?;
+        let mut labels = part.series(&series);
+        let mut current: Option<(u32, u32)> = None;
+        for item in part.blocks_of(&series, range) {
+            let (id, block) = item?;
+            if self.found.blocks.len().is_multiple_of(BLOCKS_PER_CHECK) {
+                budget.check().map_err(|error| FindError::Other(error.into()))?;
+            }
+            let stream = match current {
+                Some((last, stream)) if last == id => stream,
+                _ => {
+                    let stream = self.stream(seek(&mut labels, id)?);
+                    current = Some((id, stream));
+                    stream
+                }
+            };
+            let metadata_keys = match key_sets.get(&block.metadata_keys) {
+                Some(keys) => keys.clone(),
+                None => {
+                    let names = part.key_set(block.metadata_keys)?;
+                    let keys: Arc<[Arc<str>]> = names.into_iter().map(Arc::from).collect();
+                    key_sets.insert(block.metadata_keys, keys.clone());
+                    keys
+                }
+            };
+            self.found.blocks.push(FoundBlock { stream, pack: first_pack + block.pack, block, metadata_keys });
+        }
+        Ok(())
+    }
 }

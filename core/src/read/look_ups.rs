@@ -48,7 +48,7 @@ impl Default for LookUps {
 
 /// Measures look-ups.
 #[derive(Debug, Default)]
-pub(super) struct Watch(Mutex<IndexStats>);
+pub(crate) struct Watch(Mutex<IndexStats>);
 
 impl Watch {
     pub(super) fn stats(&self) -> IndexStats {
@@ -56,7 +56,7 @@ impl Watch {
     }
 
     /// Measures one of the kind that is picked.
-    pub(super) fn measure<T>(
+    pub(crate) fn measure<T>(
         &self,
         kind: impl FnOnce(&mut IndexStats) -> &mut LookUps,
         look_up: impl FnOnce() -> Result<T>,

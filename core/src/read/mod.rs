@@ -10,16 +10,20 @@ mod meta;
 mod packs;
 mod rows;
 mod source;
+mod table_folder;
+mod tables;
 
 #[cfg(test)]
 mod tests;
 
 pub(crate) use self::{
-    catalog::{Catalog, FoundBlocks, StoreCatalog, Tables},
+    catalog::{Catalog, Finder, FoundBlock, FoundBlocks, StoreCatalog, index_error},
     executor::Threads,
     meta::LabelScan,
     packs::Packs,
     source::{TenantSource, frame_part},
+    table_folder::TableFolder,
+    tables::Tables,
 };
 pub use self::{
     look_ups::{IndexStats, LookUps},
