@@ -196,7 +196,8 @@ fn a_command_line_says_who_a_process_is() {
                 -common.path-prefix=/var/loki -server.grpc-listen-address=10.0.0.1 -ring.heartbeat-timeout=10s \
                 -ingester.availability-zone=a -distributor.replication-factor=2 -ingester.lifecycler.ID=one \
                 -compactor.ring.instance-port=9999 -query-scheduler.ring.heartbeat-period=3s \
-                -ingester.client.grpc-max-send-msg-size=8388608 -querier.dns-lookup-period=7s -legacy-read-mode=false";
+                -ingester.client.grpc-max-send-msg-size=8388608 -querier.dns-lookup-period=7s -memberlist.pullpush-interval=9s \
+                -legacy-read-mode=false";
     let args: Vec<_> = args.split_whitespace().map(str::to_owned).collect();
     let flags = Flags::parse(&args).unwrap_or_else(|error| panic!("{error}"));
     let config = Config::from_yaml("ingester: {lifecycler: {heartbeat_period: 1s}}", &flags);
@@ -205,6 +206,7 @@ fn a_command_line_says_who_a_process_is() {
     let ClusterConfig { gossip, rings, grpc, ingester_client, worker, .. } = config.cluster;
     let gossip = gossip.unwrap_or_default();
     assert_eq!(gossip.join_members, ["10.0.0.1:7946", "10.0.0.2:7946"]);
+    assert_eq!(gossip.pull_push_interval, SECS(9));
     assert_eq!((gossip.bind_addr, gossip.node_name.as_str()), (vec!["10.0.0.1".to_owned()], "ingester-1"));
     let ingester = rings.ingester;
     assert_eq!((ingester.address.as_str(), ingester.id.as_str(), ingester.zone.as_str()), ("10.0.0.1", "one", "a"));
