@@ -110,7 +110,8 @@ class Checks:
         return sorted(values + [entry["line"] for stream in streams for entry in stream.get("entries", [])])
 
     def all(self):
-        self.expect("the gateway itself", self.ask("GET", "/"), (200, b"OK"))
+        status, text = self.ask("GET", "/")
+        self.expect("the gateway itself", (status, text.strip()), (200, b"OK"))
         self.pushes_and_queries()
         self.tails()
         self.sizes()
