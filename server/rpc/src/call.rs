@@ -66,7 +66,8 @@ impl Call {
         self.closing.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn deadline(&self) -> Option<Instant> {
+    /// When the caller does not wait any more.
+    pub fn deadline(&self) -> Option<Instant> {
         self.deadline
     }
 

@@ -6,6 +6,7 @@ mod endpoints;
 mod isolation;
 mod metrics;
 mod parts;
+mod respond;
 mod tail;
 
 use std::{
