@@ -65,11 +65,12 @@ class Cluster:
         self.names = Names(DNS)
         self.names.start()
         self.last = 10
-        self.pods, self.addresses = {}, {}
+        self.pods, self.addresses, self.last_ones = {}, {}, set()
 
     def pod(self, name, command, services=(), files=None, apart=True, environment=None):
         """Starts a process in a pod, as one of those that services stand for. `files` are texts by path, below /etc, /var or
-        /tmp; `apart` says whether /var and /tmp are the pod's own. Gives its address."""
+        /tmp; `apart` says whether /var and /tmp are the pod's own, as those of Narvi and nginx; others end after these. Gives
+        its address."""
         self.last += 1
         address, folder = f"10.42.0.{self.last}", WORK / name
         for below in ["var/loki", "var/log/nginx", "tmp"]:
@@ -100,6 +101,8 @@ class Cluster:
                 [*entered, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
             )
         self.addresses[name] = address
+        if not apart:
+            self.last_ones.add(name)
         return address
 
     def names_inside(self, pod, address):
@@ -136,20 +139,26 @@ class Cluster:
             time.sleep(0.2)
 
     def stop(self):
-        """Ends all pods, the last one first."""
-        for process in reversed(self.pods.values()):
-            process.terminate()
-        for name, process in self.pods.items():
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            if name in self.addresses:
-                run("ip", "netns", "delete", name)
-                shutil.rmtree(WORK / name)
-        self.pods, self.addresses = {}, {}
+        """Ends all pods; those that others write to when they end, at last."""
+        for names in [self.pods.keys() - self.last_ones, self.last_ones]:
+            for name in names:
+                self.pods[name].terminate()
+            for name in names:
+                self.end(name)
+        self.pods, self.addresses, self.last_ones = {}, {}, set()
         self.names.addresses, self.names.services = {}, {}
+
+    def end(self, name):
+        process = self.pods[name]
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            print(f"{name} does not end within 60 s and is killed\n{self.log(name)}")
+            process.kill()
+            process.wait()
+        if name in self.addresses:
+            run("ip", "netns", "delete", name)
+            shutil.rmtree(WORK / name)
 
 
 class Failed(Exception):
