@@ -1,9 +1,11 @@
 """Pushes and queries while processes, links and servers fail: every acknowledged line is answered exactly once."""
+import json
 import os
 import subprocess
 import tempfile
 import threading
 import time
+import urllib.parse
 
 from .client import query_path
 from .hosts import Namespaces
@@ -74,7 +76,7 @@ class Chaos:
     def flush_now_and_then(self, stop):
         """Moves lines from memory to the store while all goes on."""
         turn = 0
-        while not stop.wait(4):
+        while not stop.wait(5):
             ingesters = self.cluster.of("ingester")
             ingesters[turn % len(ingesters)].ask("POST", "/flush", timeout=60)
             turn += 1
@@ -119,21 +121,29 @@ class Chaos:
     # After it.
 
     def compacted(self):
-        """Waits until all is compacted and compares the rows that are stored with those that are answered."""
+        """Waits until the replicas of all lines are merged: as many lines are stored as are answered."""
         self.event("waiting for compaction")
-        deadline, rows, answered, rounds = time.monotonic() + self.options.compaction, None, None, 0
+        deadline, stored, rounds = time.monotonic() + self.options.compaction, None, 0
+        answered = sum(self.answered(tenant) for tenant in self.tenants())
         # Only so many tables of one level are merged: small flushes make them enough.
-        while time.monotonic() < deadline:
+        while stored != answered and time.monotonic() < deadline:
             self.fill(rounds)
             rounds += 1
-            answered = self.answered()
-            rows = self.stored()
-            if rows == answered:
-                self.event(f"{rows} rows are stored, each once, after {rounds} small flushes")
-                return True
-            time.sleep(0.2)
-        self.ledger.problem(f"{rows} rows are stored, {answered} are answered, after {rounds} small flushes")
-        return False
+            stored = sum(self.stored(tenant) for tenant in self.tenants())
+        good = stored == answered
+        if not good:
+            self.ledger.problem(f"{stored} lines are stored, {answered} are answered, after {rounds} small flushes")
+        # What was filled in last is merged later.
+        rows, said = self.rows()
+        most = answered + rounds * self.cluster.rf
+        if not answered <= rows <= most:
+            self.ledger.problem(f"the files of the store hold {rows} rows, not {answered} to {most}: {said}")
+            good = False
+        self.event(f"{stored} lines are stored, each once, after {rounds} small flushes" if good else "not compacted")
+        return good
+
+    def tenants(self):
+        return sorted({stream.tenant for stream in self.ledger.streams})
 
     def fill(self, number):
         body = '{"streams":[{"stream":{"app":"fill"},"values":[["%d","fill %d"]]}]}' % (time.time_ns(), number)
@@ -143,28 +153,34 @@ class Chaos:
             self.ledger.problem(f"push: {status} {text[:200]!r}")
         self.cluster.flush()
 
-    def answered(self):
-        count = 0
-        for tenant in {stream.tenant for stream in self.ledger.streams}:
-            now = time.time_ns() + 10**9
-            path = query_path('sum(count_over_time({app=~".+"}[1d]))', time=now)
-            result, _ = self.load.ask(path, tenant)
-            count += int(result[0]["value"][1]) if result else 0
-        return count
+    def answered(self, tenant):
+        """How many lines a query counts."""
+        query = f'sum(count_over_time({{app="{self.ledger.app}"}}[1d]))'
+        result, _ = self.load.ask(query_path(query, time=time.time_ns() + 10**9), tenant)
+        return int(result[0]["value"][1]) if result else 0
 
-    def stored(self):
+    def stored(self, tenant):
+        """How many lines the summaries of blocks add up to, replicas included."""
+        pairs = {"query": f'{{app="{self.ledger.app}"}}', "start": self.load.began, "end": time.time_ns()}
+        path = f"/loki/api/v1/index/stats?{urllib.parse.urlencode(pairs)}"
+        status, text, _ = self.load.reader.send("GET", path, headers=self.load.headers(tenant))
+        return json.loads(text)["entries"] if status == 200 else 0
+
+    def rows(self):
         """The rows in the files that the manifest names, counted by `narvi check` in a copy of the bucket."""
-        with tempfile.TemporaryDirectory(dir=self.cluster.folder) as folder:
-            self.cluster.store.copy(folder)
-            open(os.path.join(folder, "WRITER"), "ab").close()
-            arguments = [self.cluster.options.bin, "check", folder]
-            done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+        said = ""
+        for _ in range(3):
+            with tempfile.TemporaryDirectory(dir=self.cluster.folder) as folder:
+                self.cluster.store.copy(folder)
+                open(os.path.join(folder, "WRITER"), "ab").close()
+                arguments = [self.cluster.options.bin, "check", folder]
+                done = subprocess.run(arguments, capture_output=True, text=True, check=False)
             words = done.stdout.split()
-            if done.returncode or "rows," not in words:
-                # The copy was made while a compaction committed, or files are damaged; the latter stays.
-                self.check_said = (done.stdout + done.stderr)[-500:]
-                return f"unknown ({self.check_said.strip()})"
-            return int(words[words.index("rows,") - 1])
+            if not done.returncode and "rows," in words:
+                return int(words[words.index("rows,") - 1]), ""
+            # The copy was made while a compaction committed, or files are damaged; the latter stays.
+            said = (done.stdout + done.stderr)[-500:].strip()
+        return -1, said
 
 
 def processes_fail(chaos):

@@ -61,7 +61,7 @@ def run_suite(options, profile, more):
     if options.results_cache:
         extra["query_range"] = {key: True for key in extra["query_range"] if key.startswith("cache_")}
     with Cluster(options, extra=extra) as cluster:
-        # Each role at one of its processes: which lines lie too far behind is known to the distributor that took the others.
+        # One process of each role: which lines lie too far behind is known to the distributor that took the others.
         places = {role: [process.address for process in cluster.of(role)][:1] for role in ROLES}
         gateway = Gateway({**places, "query-frontend": cluster.asked()[:1]})
         out = os.path.join(cluster.folder, "results.json")
