@@ -23,6 +23,9 @@ cd deploy
 quietly yamllint --strict -c checks/yamllint.yaml .
 say 'yamllint' 'all YAML files'
 
+quietly shellcheck ./*.sh checks/*.sh kubernetes/*.sh
+say 'shellcheck' 'all scripts'
+
 quietly hadolint -c docker/hadolint.yaml docker/Dockerfile
 say 'hadolint' 'docker/Dockerfile'
 quietly python "$checks/context.py"
