@@ -48,8 +48,6 @@ pub struct ClusterConfig {
     pub ruler: RulerCluster,
     /// URL of the compactor, which takes requests to delete; empty: none is named.
     pub compactor_address: String,
-    /// Host and port of its gRPC; empty: none is named.
-    pub compactor_grpc_address: String,
 }
 
 /// How distributors store pushes on ingesters: `ingester_client`.
@@ -102,11 +100,10 @@ pub(crate) fn apply(
     cluster_read::querier(reader, &mut cluster.querier, &mut cluster.worker, warnings)?;
     cluster_read::frontend(reader, &mut cluster.frontend, warnings)?;
     cluster_read::query_range(reader, &mut cluster.query_range)?;
-    cluster_read::scheduler(reader, &mut cluster.scheduler, warnings)?;
+    cluster_read::scheduler(reader, &mut cluster.scheduler)?;
     cluster_read::index_gateway(reader, cluster.roles, &cluster.rings, &mut cluster.index_gateway, warnings)?;
     cluster_read::ruler(reader, cluster.roles, &cluster.rings, &mut cluster.ruler, warnings)?;
     cluster_read::url(reader, "common.compactor_address", &mut cluster.compactor_address)?;
-    reader.text("common.compactor_grpc_address", &mut cluster.compactor_grpc_address)?;
     scheduler_ring(reader, cluster)?;
     check_rings(reader, cluster, warnings)
 }

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use narvi_dns::Place;
 use narvi_rpc::ClientSettings;
 
 use crate::{
     ConfigError, Roles,
     apply::{Reader, wrong},
-    cluster_rings::{KvStore, Rings, line_of, port},
+    cluster_rings::{KvStore, Rings, line_of},
     cluster_rpc,
     part::Part,
 };
+
+/// Where gRPC is served unless a file says otherwise.
+const GRPC_PORT: u16 = 9095;
 
 /// `querier`: what a querier asks. What it says of single endpoints is in [`Endpoints`](crate::Endpoints).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,16 +94,8 @@ pub struct FrontendConfig {
     pub scheduler_address: String,
     /// How often that is looked up again.
     pub scheduler_dns_lookup_period: Duration,
-    /// How many connections there are to each scheduler.
-    pub scheduler_worker_concurrency: usize,
     /// How schedulers are called.
     pub client: ClientSettings,
-    /// The host or address that queriers send answers to; empty: found by `interface_names`.
-    pub address: String,
-    /// The port of that; 0: the one of gRPC.
-    pub port: u16,
-    /// Network interfaces to take the address of.
-    pub interface_names: Vec<String>,
     /// Queries of a tenant that may wait in the frontend.
     pub max_outstanding_per_tenant: usize,
     /// How long a querier that went away without a word still counts when tenants are given queriers.
@@ -121,11 +117,7 @@ impl Default for FrontendConfig {
         Self {
             scheduler_address: String::new(),
             scheduler_dns_lookup_period: Duration::from_secs(10),
-            scheduler_worker_concurrency: 5,
             client: ClientSettings::default(),
-            address: String::new(),
-            port: 0,
-            interface_names: Vec::new(),
             max_outstanding_per_tenant: 2048,
             querier_forget_delay: Duration::ZERO,
             log_queries_longer_than: None,
@@ -137,7 +129,7 @@ impl Default for FrontendConfig {
     }
 }
 
-/// `query_scheduler`.
+/// `query_scheduler`. Frontends and queriers call it, and get answers by the way that they asked; it calls nobody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SchedulerConfig {
@@ -148,18 +140,11 @@ pub struct SchedulerConfig {
     /// Whether frontends and queriers find schedulers by their ring. Also so if the file names no address of a frontend or
     /// scheduler and the ring is carried by gossip.
     pub use_ring: bool,
-    /// How frontends are called.
-    pub client: ClientSettings,
 }
 
 impl Default for SchedulerConfig {
     fn default() -> Self {
-        Self {
-            max_outstanding_requests_per_tenant: 32_000,
-            querier_forget_delay: Duration::ZERO,
-            use_ring: false,
-            client: ClientSettings::default(),
-        }
+        Self { max_outstanding_requests_per_tenant: 32_000, querier_forget_delay: Duration::ZERO, use_ring: false }
     }
 }
 
@@ -271,15 +256,12 @@ pub(crate) fn querier(
     cluster_rpc::client(reader, &key(&format!("{named}_grpc_client")), &mut worker.client, warnings)
 }
 
-/// A host with its port; without a port nothing can be called.
+/// Where others take calls, or several with commas between.
 fn address(reader: &Reader<'_>, path: &str, target: &mut String) -> Result<(), ConfigError> {
     reader.read(path, target, |text| {
-        let of_dns = ["dnssrv+", "dnssrvnoa+"].iter().any(|prefix| text.starts_with(prefix));
-        let port = text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse().ok());
-        match text.is_empty() || of_dns || port.is_some_and(|port: u16| port != 0) {
-            true => Ok(text.to_owned()),
-            false => Err(format!("{text:?} is not a host with its gRPC port; write for example query-frontend:9095")),
-        }
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let wrong = names.clone().find_map(|name| Place::parse(name, Some(GRPC_PORT)).err());
+        wrong.map_or_else(|| Ok(names.collect::<Vec<_>>().join(",")), |error| Err(error.to_string()))
     })
 }
 
@@ -292,13 +274,7 @@ pub(crate) fn frontend(
     let key = |name: &str| format!("frontend.{name}");
     address(reader, &key("scheduler_address"), &mut frontend.scheduler_address)?;
     reader.duration(&key("scheduler_dns_lookup_period"), &mut frontend.scheduler_dns_lookup_period)?;
-    reader.count(&key("scheduler_worker_concurrency"), &mut frontend.scheduler_worker_concurrency)?;
-    frontend.scheduler_worker_concurrency = frontend.scheduler_worker_concurrency.max(1);
     cluster_rpc::client(reader, &key("grpc_client_config"), &mut frontend.client, warnings)?;
-    reader.text(&key("instance_addr"), &mut frontend.address)?;
-    reader.text(&key("address"), &mut frontend.address)?;
-    port(reader, &key("port"), &mut frontend.port)?;
-    reader.words(&key("instance_interface_names"), &mut frontend.interface_names)?;
     reader.count(&key("max_outstanding_per_tenant"), &mut frontend.max_outstanding_per_tenant)?;
     reader.duration(&key("querier_forget_delay"), &mut frontend.querier_forget_delay)?;
     reader.read(&key("log_queries_longer_than"), &mut frontend.log_queries_longer_than, |text| {
@@ -328,17 +304,12 @@ pub(crate) fn url(reader: &Reader<'_>, path: &str, target: &mut String) -> Resul
 }
 
 /// Reads `query_scheduler`, after `frontend` and `frontend_worker`.
-pub(crate) fn scheduler(
-    reader: &Reader<'_>,
-    scheduler: &mut SchedulerConfig,
-    warnings: &mut Vec<String>,
-) -> Result<(), ConfigError> {
+pub(crate) fn scheduler(reader: &Reader<'_>, scheduler: &mut SchedulerConfig) -> Result<(), ConfigError> {
     let key = |name: &str| format!("query_scheduler.{name}");
     let outstanding = &mut scheduler.max_outstanding_requests_per_tenant;
     reader.count(&key("max_outstanding_requests_per_tenant"), outstanding)?;
     reader.duration(&key("querier_forget_delay"), &mut scheduler.querier_forget_delay)?;
-    reader.bool(&key("use_scheduler_ring"), &mut scheduler.use_ring)?;
-    cluster_rpc::client(reader, &key("grpc_client_config"), &mut scheduler.client, warnings)
+    reader.bool(&key("use_scheduler_ring"), &mut scheduler.use_ring)
 }
 
 /// Reads `query_range`.

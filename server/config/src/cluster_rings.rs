@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, time::Duration};
 
+use narvi_dns::Place;
 use narvi_ring::{GossipSettings, LifecycleSettings, RingName, RingSettings, interface_address};
 
 use crate::{
@@ -380,6 +381,9 @@ fn gossip(reader: &Reader<'_>, warnings: &mut Vec<String>) -> Result<GossipSetti
         gossip.advertise_addr = common;
     }
     reader.words(&key("join_members"), &mut gossip.join_members)?;
+    if let Some(error) = gossip.join_members.iter().find_map(|name| Place::parse(name, Some(gossip.bind_port)).err()) {
+        return Err(wrong(&line_of(reader, "memberlist.join_members"), "memberlist.join_members", error.to_string()));
+    }
     period(reader, &key("gossip_interval"), &mut gossip.gossip_interval)?;
     period(reader, &key("pull_push_interval"), &mut gossip.pull_push_interval)?;
     reader.duration(&key("dead_node_reclaim_time"), &mut gossip.dead_node_reclaim_time)?;

@@ -212,22 +212,12 @@ fn follow_ingester(root: &mut Node, lifecycler: &Node) {
     }
 }
 
-/// What `common` says of this process as an instance, for all its rings and for the frontend.
+/// What `common` says of this process as an instance, for all its rings.
 fn instance(root: &mut Node) {
-    for (key, of_ingester, of_rings, of_frontend) in [
-        ("instance_addr", "address", "instance_addr", "address"),
-        ("instance_interface_names", "interface_names", "instance_interface_names", "instance_interface_names"),
-    ] {
-        let of_common = root.at(&format!("common.{key}")).filter(|node| is_given(node)).cloned();
-        if let Some(node) = &of_common {
-            give_node(root, &format!("ingester.lifecycler.{of_ingester}"), node);
-            RINGS.iter().for_each(|ring| give_node(root, &format!("{ring}.{of_rings}"), node));
-        }
-        let of_ring = root.at(&format!("common.ring.{key}")).filter(|node| is_given(node)).cloned();
-        if let Some(node) = of_common.or(of_ring)
-            && !root.at("frontend.instance_addr").is_some_and(is_given)
-        {
-            give_node(root, &format!("frontend.{of_frontend}"), &node);
+    for (key, of_ingester) in [("instance_addr", "address"), ("instance_interface_names", "interface_names")] {
+        if let Some(node) = root.at(&format!("common.{key}")).filter(|node| is_given(node)).cloned() {
+            give_node(root, &format!("ingester.lifecycler.{of_ingester}"), &node);
+            RINGS.iter().for_each(|ring| give_node(root, &format!("{ring}.{key}"), &node));
         }
     }
 }

@@ -16,7 +16,7 @@ const ARROWS: [(&str, &[&str]); 25] = [
     ("narvi-logql", &["narvi-types"]),
     ("narvi", &["narvi-types", "narvi-chunk", "narvi-index", "narvi-logql"]),
     ("narvi-cache", &["narvi-dns"]),
-    ("narvi-config", &["narvi", "narvi-cache", "narvi-ring", "narvi-rpc", "narvi-types"]),
+    ("narvi-config", &["narvi", "narvi-cache", "narvi-dns", "narvi-ring", "narvi-rpc", "narvi-types"]),
     ("narvi-compactor", &["narvi", "narvi-config"]),
     ("narvi-distributor", &["narvi", "narvi-types", "narvi-config", "narvi-logs", "narvi-ring"]),
     ("narvi-logs", &["narvi"]),

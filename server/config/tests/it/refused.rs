@@ -242,9 +242,14 @@ const REFUSED: &[(&str, &str)] = &[
          frontends or from schedulers; leave one out",
     ),
     (
-        "frontend_worker: {frontend_address: query-frontend}",
-        "invalid config: line 1: frontend_worker.frontend_address: \"query-frontend\" is not a host with its gRPC port; \
-         write for example query-frontend:9095",
+        "frontend_worker: {frontend_address: 'query-frontend:grpc'}",
+        "invalid config: line 1: frontend_worker.frontend_address: \"query-frontend:grpc\" has no port between 1 and 65535 \
+         behind its host",
+    ),
+    (
+        "memberlist:\n  join_members:\n    - a\n    - dnz+b:7946",
+        "invalid config: line 3: memberlist.join_members: \"dnz+b:7946\" begins with dnz+, which is not known: use dns+, \
+         dnssrv+ or dnssrvnoa+",
     ),
     (
         "frontend: {tail_proxy_url: 'querier:3100'}",
