@@ -37,7 +37,7 @@ class Client:
             tries += 1
             with self.lock:
                 self.retries += 1
-                reason = f"{status}: {text[:160].decode('utf-8', 'replace')}"
+                reason = f"{status}: {text[:160].decode('utf-8', 'replace').strip()}"
                 self.why[reason] = self.why.get(reason, 0) + 1
             time.sleep(pause)
             pause = min(1.0, pause * 2)

@@ -52,6 +52,7 @@ def arguments():
     some.add_argument("--corpus", metavar="FOLDER", help="with bodies.bin and meta.json, instead of lines made here")
     some.add_argument("--connections", type=int, default=2, help="that push (%(default)s)")
     some.add_argument("--runs", type=int, default=3, help="of each query (%(default)s)")
+    some.add_argument("--compacted", action="store_true", help="ask the queries again after compaction")
     some.add_argument("--split", default="1h", help="split_queries_by_interval (%(default)s)")
     some.add_argument("--mode", action="append", choices=throughput.MODES, help="only this one; may be repeated")
     some.add_argument("--most", type=float, default=0, metavar="RATIO", help="of CPU at RF 1; more is a failure")

@@ -2,6 +2,7 @@
 import concurrent.futures
 import json
 import time
+import urllib.parse
 
 from .client import Client, query_path
 from .corpus import Corpus
@@ -65,6 +66,24 @@ def ask(cluster, corpus, runs, problems):
     return took, answers
 
 
+def compact(cluster, corpus, problems):
+    """Flushes single lines until there are enough tables for a compaction, and waits until each line is stored once."""
+    client, number, stored = Client(cluster.pushed_to()), 0, 0
+    asked, deadline = Client(cluster.asked(), timeout=120), time.monotonic() + 120
+    pairs = {"query": corpus.cluster, "start": corpus.start, "end": corpus.end + 1}
+    while stored != corpus.lines and time.monotonic() < deadline:
+        # Other lines than the corpus has, and another stream.
+        number += 1
+        body = '{"streams":[{"stream":{"app":"fill"},"values":[["%d","%d"]]}]}' % (time.time_ns(), number)
+        client.send("POST", "/loki/api/v1/push", body, {"Content-Type": "application/json"})
+        cluster.flush()
+        status, text, _ = asked.send("GET", f"/loki/api/v1/index/stats?{urllib.parse.urlencode(pairs)}")
+        stored = json.loads(text)["entries"] if status == 200 else 0
+        time.sleep(0.5 if number < 10 else 2)
+    if stored != corpus.lines:
+        problems.append(f"{stored} lines are stored, not {corpus.lines}, after {number} small flushes")
+
+
 def same(one, other):
     """Whether two answers are equal, floats as far as their sums in another order are."""
     if isinstance(one, list) and isinstance(other, list):
@@ -83,7 +102,7 @@ def measure(options, corpus, mode, problems):
     layout, rf = MODES[mode]
     extra = {
         "querier": {"query_ingesters_within": 0}, "query_range": {"cache_results": False},
-        "compactor": {"compaction_interval": "1h"}, "server": {"log_level": "warn"},
+        "compactor": {"compaction_interval": "2s"}, "server": {"log_level": "warn"},
         "limits_config": {"split_queries_by_interval": options.split, "query_timeout": "5m"},
         "ingester": {"chunk_idle_period": "1h"},
     }
@@ -107,6 +126,12 @@ def measure(options, corpus, mode, problems):
         say(f"{mode}: querying")
         took, answers = phase("queries", lambda: ask(cluster, corpus, options.runs, problems))
         figures["queries"] = {name: round(seconds, 4) for name, seconds in took.items()}
+        if options.compacted:
+            say(f"{mode}: compacting")
+            phase("compaction", lambda: compact(cluster, corpus, problems))
+            took, after = phase("queries, compacted", lambda: ask(cluster, corpus, options.runs, problems))
+            figures["queries, compacted"] = {name: round(seconds, 4) for name, seconds in took.items()}
+            problems += [f"{mode}: {name} changed" for name in after if not same(after[name], answers.get(name))]
         figures["memory, MB"] = {process.name: process.memory() for process in cluster.processes}
         figures["CPU s of each"] = {process.name: round(process.cpu(), 2) for process in cluster.processes}
         before = cluster.cpu()
@@ -138,7 +163,8 @@ def command(options):
     ratios = {
         f"{name}, {mode} to {modes[0]}": round(results[mode][name] / max(0.01, results[modes[0]][name]), 2)
         for mode in modes[1:]
-        for name in ("push, CPU s", "push and flush, CPU s", "queries, CPU s")
+        for name in ("push, CPU s", "push and flush, CPU s", "queries, CPU s", "queries, compacted, CPU s")
+        if name in results[mode]
     }
     figures = {"lines": corpus.lines, "MB": corpus.bytes / 1e6, "ratios": ratios, "problems": problems}
     if options.json:
@@ -153,8 +179,9 @@ def compare(corpus, results):
     names = [name for name, value in next(iter(results.values())).items() if not isinstance(value, dict)]
     rows = [["", *results]]
     rows += [[name, *(figures[name] for figures in results.values())] for name in names]
-    for name, _, _ in queries(corpus):
-        rows.append([f"query {name}, s", *(figures["queries"].get(name, "-") for figures in results.values())])
+    for kind in ("queries", "queries, compacted"):
+        for name, _, _ in queries(corpus):
+            rows.append([f"{kind}: {name}, s", *(figures.get(kind, {}).get(name, "-") for figures in results.values())])
     for what in ("memory after pushes, MB", "memory, MB", "CPU s of each"):
         for process in dict.fromkeys(name for figures in results.values() for name in figures[what]):
             rows.append([f"{process}: {what}", *(figures[what].get(process, "") for figures in results.values())])
