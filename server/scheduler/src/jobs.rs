@@ -37,7 +37,31 @@ struct Inner {
 
 enum Way {
     Here(Scheduler),
-    There { pool: ClientPool, addresses: Addresses, next: AtomicUsize, down: Mutex<HashMap<String, Instant>> },
+    There(Schedulers),
+}
+
+/// Schedulers in other processes.
+struct Schedulers {
+    pool: ClientPool,
+    addresses: Addresses,
+    /// The addresses for which the pool has connections.
+    connected: Mutex<Arc<[String]>>,
+    next: AtomicUsize,
+    down: Mutex<HashMap<String, Instant>>,
+}
+
+impl Schedulers {
+    /// Whom to try, in this order. Connections to addresses that are gone are dropped.
+    fn order(&self) -> Vec<String> {
+        let current = self.addresses.current();
+        let mut connected = self.connected.lock();
+        if !Arc::ptr_eq(&connected, &current) {
+            connected.clone_from(&current);
+            self.pool.retain(|address| current.iter().any(|one| one == address));
+        }
+        drop(connected);
+        order(&current, self.next.fetch_add(1, Ordering::Relaxed), &self.down)
+    }
 }
 
 impl fmt::Debug for Jobs {
@@ -52,11 +76,12 @@ impl Jobs {
         Self(Arc::new(Inner { way: Way::Here(scheduler), name: String::new(), max_answer_bytes }))
     }
 
-    /// Over the schedulers at some addresses, as the frontend of a name. They take turns; one that cannot be reached is left out
-    /// for a while, and another is tried.
+    /// Over the schedulers at some addresses, as the frontend of a name, by clients of a pool that is for this alone. They take
+    /// turns; one that cannot be reached is left out for a while, and another is tried.
     pub fn there(pool: ClientPool, addresses: Addresses, name: &str, max_answer_bytes: usize) -> Self {
-        let way = Way::There { pool, addresses, next: AtomicUsize::new(0), down: Mutex::default() };
-        Self(Arc::new(Inner { way, name: name.to_owned(), max_answer_bytes }))
+        let (connected, next) = (Mutex::new(addresses.current()), AtomicUsize::new(0));
+        let schedulers = Schedulers { pool, addresses, connected, next, down: Mutex::default() };
+        Self(Arc::new(Inner { way: Way::There(schedulers), name: name.to_owned(), max_answer_bytes }))
     }
 
     /// Whether somebody is there to take jobs, as far as is known; if not, who is missing.
@@ -66,7 +91,9 @@ impl Jobs {
     pub fn ready(&self) -> Result<(), String> {
         match &self.0.way {
             Way::Here(scheduler) if scheduler.queriers() == 0 => Err("no querier is connected".to_owned()),
-            Way::There { addresses, .. } if addresses.current().is_empty() => Err("no scheduler is known".to_owned()),
+            Way::There(schedulers) if schedulers.addresses.current().is_empty() => {
+                Err("no scheduler is known".to_owned())
+            }
             _ => Ok(()),
         }
     }
@@ -114,8 +141,9 @@ impl Jobs {
                 }
                 Ok(reader)
             }
-            Way::There { pool, addresses, next, down } => {
-                let tried = order(&addresses.current(), next.fetch_add(1, Ordering::Relaxed), down);
+            Way::There(schedulers) => {
+                let Schedulers { pool, down, .. } = schedulers;
+                let tried = schedulers.order();
                 let mut last = RpcError::new(RpcErrorKind::Unavailable, "no scheduler is known; look at its address");
                 // A single one is tried twice: its connection may be that to a process that is gone.
                 let tries = tried.len().clamp(2, MOST_TRIED);
