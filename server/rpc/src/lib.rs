@@ -27,12 +27,14 @@ mod settings;
 
 pub use crate::answer::{AnswerPiece, AnswerReader};
 pub use crate::call::{Call, CallOptions};
-pub use crate::client::{ClientPool, IngesterClient, SchedulerClient, TailStream};
+pub use crate::client::{ClientPool, IndexGatewayClient, IngesterClient, SchedulerClient, TailStream};
 pub use crate::error::{RpcError, RpcErrorKind};
 pub use crate::job::{HttpAnswer, HttpRequest, Job, Task};
 pub use crate::scheduling::{
     AnswerStream, FromQuerier, FromQuerierStream, OfferStream, SchedulerService, ToQuerier, ToQuerierStream,
 };
 pub use crate::server::{CallObserver, Services, router, serve};
-pub use crate::service::{DroppedLine, Evaluation, IngesterService, LabelTexts, PartialAnswer, TailPart};
+pub use crate::service::{
+    DroppedLine, Evaluation, IndexGatewayService, IngesterService, LabelTexts, PartialAnswer, TailPart,
+};
 pub use crate::settings::{ClientSettings, Compression, ServerLimits};

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use narvi::{
-    HeadsDetail, HeadsRequest, Labels, Matcher, PushStream, Selector, TimeRange, Timestamp,
+    HeadsDetail, HeadsRequest, IndexAnswer, IndexQuestion, IndexTable, Labels, Matcher, PushStream, Selector,
+    TimeRange, Timestamp,
     logql::{LeafScope, Params},
 };
 
@@ -69,6 +70,27 @@ pub trait IngesterService: Send + Sync + 'static {
     fn flush(&self, call: &Call) -> Result<u64, RpcError>;
 
     /// Whether it takes pushes; if not, why. Must not block.
+    ///
+    /// # Errors
+    /// The reason.
+    fn ready(&self) -> Result<(), String>;
+}
+
+/// A process that looks into index tables. Blocking, as [`IngesterService`].
+pub trait IndexGatewayService: Send + Sync + 'static {
+    /// Answers a question for each of some tables, in their order, until `give` breaks off. The question is of the call's tenant.
+    ///
+    /// # Errors
+    /// A table cannot be read; the budget of the call is used up.
+    fn look_up(
+        &self,
+        call: &Call,
+        question: &IndexQuestion,
+        tables: &[IndexTable],
+        give: &mut dyn FnMut(IndexAnswer) -> ControlFlow<()>,
+    ) -> Result<(), RpcError>;
+
+    /// Whether it takes calls; if not, why. Must not block.
     ///
     /// # Errors
     /// The reason.

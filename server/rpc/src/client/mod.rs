@@ -1,11 +1,13 @@
 //! Clients: of each peer one connection, made when it is first needed and made anew when it is lost.
 
+mod index_gateway;
 mod ingester;
 mod pool;
 mod scheduler;
 mod timed;
 
 pub use self::{
+    index_gateway::IndexGatewayClient,
     ingester::{IngesterClient, TailStream},
     pool::ClientPool,
     scheduler::SchedulerClient,

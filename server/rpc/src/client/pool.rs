@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tonic::transport::Endpoint;
 
-use super::{IngesterClient, Peer, SchedulerClient, timed::Timed};
+use super::{IndexGatewayClient, IngesterClient, Peer, SchedulerClient, timed::Timed};
 use crate::{
     call::CallOptions,
     error::{RpcError, RpcErrorKind},
@@ -40,6 +40,14 @@ impl ClientPool {
     /// The address is none, or there is no runtime.
     pub fn ingester(&self, address: &str) -> Result<IngesterClient, RpcError> {
         Ok(IngesterClient::new(self.peer(address)?, self.0.settings.clone()))
+    }
+
+    /// A client of an index gateway. Makes no connection yet, but must be called within the runtime.
+    ///
+    /// # Errors
+    /// The address is none, or there is no runtime.
+    pub fn index_gateway(&self, address: &str) -> Result<IndexGatewayClient, RpcError> {
+        Ok(IndexGatewayClient::new(self.peer(address)?, self.0.settings.clone()))
     }
 
     /// A client of a scheduler. Makes no connection yet, but must be called within the runtime.

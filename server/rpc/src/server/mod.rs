@@ -2,6 +2,7 @@
 
 mod calls;
 pub(crate) mod health;
+mod index_gateway;
 mod ingester;
 mod queue;
 mod scheduler;
@@ -24,10 +25,13 @@ use crate::{
     error::{RpcError, RpcErrorKind},
     pb::{
         health::health_server::HealthServer,
-        narvi::{ingester_server::IngesterServer, scheduler_server::SchedulerServer},
+        narvi::{
+            index_gateway_server::IndexGatewayServer, ingester_server::IngesterServer,
+            scheduler_server::SchedulerServer,
+        },
     },
     scheduling::SchedulerService,
-    service::IngesterService,
+    service::{IndexGatewayService, IngesterService},
     settings::ServerLimits,
 };
 
@@ -48,13 +52,16 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 pub struct Services {
     ingester: Option<Arc<dyn IngesterService>>,
     scheduler: Option<Arc<dyn SchedulerService>>,
+    index_gateway: Option<Arc<dyn IndexGatewayService>>,
     observer: Option<Arc<dyn CallObserver>>,
 }
 
 impl std::fmt::Debug for Services {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (ingester, scheduler) = (self.ingester.is_some(), self.scheduler.is_some());
-        f.debug_struct("Services").field("ingester", &ingester).field("scheduler", &scheduler).finish_non_exhaustive()
+        let mut out = f.debug_struct("Services");
+        out.field("ingester", &ingester).field("scheduler", &scheduler);
+        out.field("index_gateway", &self.index_gateway.is_some()).finish_non_exhaustive()
     }
 }
 
@@ -80,6 +87,13 @@ impl Services {
         self
     }
 
+    /// Offers an index gateway.
+    #[must_use]
+    pub fn index_gateway(mut self, service: Arc<dyn IndexGatewayService>) -> Self {
+        self.index_gateway = Some(service);
+        self
+    }
+
     /// Tells of each call that was answered.
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn CallObserver>) -> Self {
@@ -90,7 +104,11 @@ impl Services {
     fn routes(self, limits: &ServerLimits) -> (Routes, Arc<Calls>) {
         let calls = Arc::new(Calls::new(limits, self.observer));
         let (recv, send) = (limits.max_recv_bytes, limits.max_send_bytes);
-        let health = health::Adapter { ingester: self.ingester.clone(), scheduler: self.scheduler.clone() };
+        let health = health::Adapter {
+            ingester: self.ingester.clone(),
+            scheduler: self.scheduler.clone(),
+            index_gateway: self.index_gateway.clone(),
+        };
         let mut routes = Routes::new(HealthServer::new(health));
         // Both limits are set: the library's own are 4 MiB for what comes, and none for what goes. Answers are compressed for
         // callers that compress what they ask.
@@ -103,6 +121,13 @@ impl Services {
         if let Some(service) = self.scheduler {
             let adapter = scheduler::Adapter { service, calls: calls.clone() };
             let server = SchedulerServer::new(adapter).max_decoding_message_size(recv).max_encoding_message_size(send);
+            let gzip = CompressionEncoding::Gzip;
+            routes = routes.add_service(server.accept_compressed(gzip).send_compressed(gzip));
+        }
+        if let Some(service) = self.index_gateway {
+            let adapter = index_gateway::Adapter { service, calls: calls.clone() };
+            let server =
+                IndexGatewayServer::new(adapter).max_decoding_message_size(recv).max_encoding_message_size(send);
             let gzip = CompressionEncoding::Gzip;
             routes = routes.add_service(server.accept_compressed(gzip).send_compressed(gzip));
         }
