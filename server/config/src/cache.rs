@@ -16,6 +16,8 @@ pub struct Caches {
     pub index_queries: CacheSettings,
 }
 
+const RESULTS: &str = "query_range.results_cache.cache";
+
 /// Results of queries are text and numbers: large ones are worth compressing. Chunks and index tables are compressed.
 const COMPRESS_RESULTS_FROM: usize = 4 << 10;
 
@@ -46,14 +48,16 @@ const OPEN: [(&str, &[&str]); 3] = [
 pub(crate) fn apply(reader: &Reader<'_>, caches: &mut Caches, warnings: &mut Vec<String>) -> Result<(), ConfigError> {
     let blocks = [
         ("chunk_store_config.chunk_cache_config", true, &mut caches.chunks),
-        ("query_range.results_cache.cache", true, &mut caches.results),
+        (RESULTS, true, &mut caches.results),
         ("storage_config.index_queries_cache_config", false, &mut caches.index_queries),
     ];
     for (path, in_memory, cache) in blocks {
         block(reader, path, cache)?;
         open_sections(reader, path, warnings);
         cache.embedded.enabled |= in_memory && cache.memcached.is_none() && cache.redis.is_none();
-        if let Some(given) = reader.at(path) {
+        if path == RESULTS
+            && let Some(given) = reader.at(path)
+        {
             warnings
                 .push(format!("{}{path} is read, but no part of this version uses the cache yet", place(given.line)));
         }
