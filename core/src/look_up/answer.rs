@@ -280,7 +280,8 @@ fn block(reader: &mut Reader<'_>, last: &mut i64) -> std::result::Result<BlockRe
     if rows == 0 || first_row.checked_add(rows).is_none() {
         return Err(reader.error("rows"));
     }
-    let line_bytes = reader.varint("line bytes")?;
+    // Lines of one frame, whose length fits 32 bits.
+    let line_bytes = small(reader, "line bytes")?.into();
     let min = last.wrapping_add(reader.zigzag("time")?);
     let error = reader.error("length of time");
     let max = min.checked_add_unsigned(reader.varint("length of time")?).ok_or(error)?;

@@ -31,7 +31,7 @@ pub use self::{
 };
 
 use narvi_chunk::ChunkError;
-use narvi_logql::SourceError;
+use narvi_logql::{BudgetError, SourceError};
 
 use crate::{Error, ErrorKind};
 
@@ -45,6 +45,10 @@ pub(crate) fn chunk_error(key: &str, error: &ChunkError) -> SourceError {
 
 /// The facade's error as a source reports it.
 pub(crate) fn source_error(error: &Error) -> SourceError {
+    let source = std::error::Error::source(error);
+    if let Some(budget) = source.and_then(|cause| cause.downcast_ref::<BudgetError>()) {
+        return SourceError::Budget(*budget);
+    }
     match error.kind() {
         ErrorKind::Corrupt => SourceError::Corrupt(error.to_string()),
         _ => SourceError::Unavailable(format!("{error}{}", cause(error))),

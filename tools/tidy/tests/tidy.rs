@@ -9,7 +9,7 @@ use std::{
 
 /// Which packages of the workspace each package may use. Left out: itself. `types <- chunk, index, logql <- core <- server,
 /// bindings`, and no arrow among chunk, index and logql.
-const ARROWS: [(&str, &[&str]); 25] = [
+const ARROWS: [(&str, &[&str]); 26] = [
     ("narvi-types", &[]),
     ("narvi-chunk", &["narvi-types"]),
     ("narvi-index", &["narvi-types"]),
@@ -24,6 +24,7 @@ const ARROWS: [(&str, &[&str]); 25] = [
     ("narvi-dns", &[]),
     ("narvi-ring", &["narvi-dns", "narvi-types"]),
     ("narvi-rpc", &["narvi", "narvi-types"]),
+    ("narvi-index-gateway", &["narvi", "narvi-ring", "narvi-rpc"]),
     ("narvi-ingester", &["narvi", "narvi-rpc"]),
     ("narvi-scheduler", &["narvi", "narvi-dns", "narvi-ring", "narvi-rpc"]),
     // The distributor replicates in its tests.
