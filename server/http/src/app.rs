@@ -16,7 +16,7 @@ use narvi::{
 };
 use narvi_config::{Config, Limits, Runtime};
 use narvi_distributor::Distributor;
-use narvi_logs::{Logs, Push, Read};
+use narvi_logs::{Forward, Logs, Push, Read};
 use narvi_patterns::PatternStore;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Semaphore, watch};
@@ -26,7 +26,7 @@ use crate::{
     handlers::Attached,
     host::{Host, NoHost},
     metrics::{Metrics, StoreTimes},
-    tail::Tails,
+    tail::{TailProxy, Tails},
 };
 
 /// How a server behaves. Plain data.
@@ -71,6 +71,10 @@ pub struct HttpSettings {
     pub compress_responses: bool,
     /// How long a tail may live.
     pub tail_max_duration: Duration,
+    /// Where tails are passed on to, if nothing is read in this process.
+    pub tail_proxy: Option<TailProxy>,
+    /// Requests of the read side that take so long, or longer, are logged; `None` logs none.
+    pub log_queries_longer_than: Option<Duration>,
     /// Whether patterns are mined from what is pushed.
     pub patterns: bool,
     /// The file that says that everything is to be flushed at the next shutdown.
@@ -108,6 +112,8 @@ impl Default for HttpSettings {
             per_request_limits: false,
             compress_responses: false,
             tail_max_duration: Duration::from_secs(3600),
+            tail_proxy: None,
+            log_queries_longer_than: None,
             patterns: false,
             shutdown_marker: None,
             instance_id: "narvi".to_owned(),
@@ -175,6 +181,11 @@ impl App {
     /// Where queries read, if this process answers any.
     pub(crate) fn read(&self) -> Result<&dyn Read, ApiError> {
         self.logs.read.as_deref().ok_or_else(ApiError::not_running)
+    }
+
+    /// Who answers what is asked of logs, if that is not done here.
+    pub(crate) fn forward(&self) -> Result<&dyn Forward, ApiError> {
+        self.logs.forward.as_deref().ok_or_else(ApiError::not_running)
     }
 
     /// The database that holds recent lines, if it is here.

@@ -99,6 +99,9 @@ pub struct ScopeAnswer {
 
 /// One number for the requests to delete of all tenants.
 fn deletes_version(read: &dyn Read, tenants: &[Tenant]) -> Result<u64, LogsError> {
+    if let [only] = tenants {
+        return read.deletes_version(only);
+    }
     let mut all = 0;
     for tenant in tenants {
         let version = read.deletes_version(tenant)?;

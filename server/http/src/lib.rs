@@ -18,6 +18,7 @@ mod params;
 pub mod push;
 mod respond;
 mod routes;
+mod slow;
 mod tail;
 mod tenant;
 
@@ -26,3 +27,4 @@ pub use crate::federation::ScopeAnswer;
 pub use crate::host::Host;
 pub use crate::metrics::StoreTimes;
 pub use crate::respond::Responder;
+pub use crate::tail::{TailProxy, TailProxyError};

@@ -11,19 +11,31 @@ use axum::{
     routing::{any, get, post},
 };
 
-use crate::{App, compress, error::ApiError, exposition, handlers};
+use crate::{App, compress, error::ApiError, exposition, handlers, slow, tail};
 
 impl App {
     /// The routes of what runs in this process; in a single one, all.
     pub fn router(self: &Arc<Self>) -> Router {
         let logs = self.logs();
         let mut router = Self::status_pages().merge(Self::rules());
-        if logs.read.is_some() {
-            let queries = Self::queries().layer(middleware::from_fn_with_state(self.clone(), compress::compress));
-            router = router
-                .merge(queries)
-                .route("/loki/api/v1/tail", get(handlers::tail))
-                .route("/api/prom/tail", get(handlers::tail_legacy));
+        if logs.read.is_some() || logs.queries.is_some() || logs.forward.is_some() {
+            let evaluates = logs.read.is_some() || logs.queries.is_some();
+            let queries = if evaluates { Self::queries() } else { Self::forwarded(&QUERIES) };
+            let look_ups = match (&logs.read, &logs.forward) {
+                (None, Some(_)) => Self::forwarded(&LOOK_UPS),
+                _ => Self::look_ups(),
+            };
+            let all = queries
+                .merge(look_ups)
+                .layer(middleware::from_fn_with_state(self.clone(), slow::log_slow))
+                .layer(middleware::from_fn_with_state(self.clone(), compress::compress));
+            router = router.merge(all);
+            router = match logs.read.is_some() {
+                true => router
+                    .route("/loki/api/v1/tail", get(handlers::tail))
+                    .route("/api/prom/tail", get(handlers::tail_legacy)),
+                false => TAILS.iter().fold(router, |router, path| router.route(path, get(tail::proxied))),
+            };
         }
         if logs.push.is_some() {
             router = router
@@ -45,15 +57,27 @@ impl App {
             .with_state(self.clone())
     }
 
-    /// What Loki's query-frontend answers.
+    /// Paths that other processes answer.
+    fn forwarded(paths: &[&str]) -> Router<Arc<Self>> {
+        let forward = || get(handlers::forward).post(handlers::forward);
+        paths.iter().fold(Router::new(), |router, path| router.route(path, forward()))
+    }
+
+    /// Queries.
     fn queries() -> Router<Arc<Self>> {
+        Router::new()
+            .route("/loki/api/v1/query_range", get(handlers::query_range).post(handlers::query_range))
+            .route("/loki/api/v1/query", get(handlers::query).post(handlers::query))
+            .route("/api/prom/query", get(handlers::query_legacy).post(handlers::query_legacy))
+    }
+
+    /// What else Loki's query-frontend answers.
+    fn look_ups() -> Router<Arc<Self>> {
         let label_names = || get(handlers::labels).post(handlers::labels);
         let label_legacy = || get(handlers::label_legacy).post(handlers::label_legacy);
         let series = || get(handlers::series).post(handlers::series);
         let field_values = get(handlers::detected_field_values).post(handlers::detected_field_values);
         Router::new()
-            .route("/loki/api/v1/query_range", get(handlers::query_range).post(handlers::query_range))
-            .route("/loki/api/v1/query", get(handlers::query).post(handlers::query))
             .route("/loki/api/v1/labels", label_names())
             .route("/loki/api/v1/label", label_names())
             .route("/loki/api/v1/label/{name}/values", get(handlers::label_values).post(handlers::label_values))
@@ -66,7 +90,6 @@ impl App {
             .route("/loki/api/v1/detected_labels", get(handlers::detected_labels).post(handlers::detected_labels))
             .route("/loki/api/v1/detected_fields", get(handlers::detected_fields).post(handlers::detected_fields))
             .route("/loki/api/v1/detected_field/{name}/values", field_values)
-            .route("/api/prom/query", get(handlers::query_legacy).post(handlers::query_legacy))
             .route("/api/prom/label", label_legacy())
             .route("/api/prom/label/{name}/values", label_legacy())
             .route("/api/prom/series", series())
@@ -144,6 +167,31 @@ const RINGS: [&str; 8] = [
     "/pattern/ring",
     "/ui/ring",
 ];
+
+/// The paths of queries.
+const QUERIES: [&str; 3] = ["/loki/api/v1/query_range", "/loki/api/v1/query", "/api/prom/query"];
+
+/// The paths of what else is asked of logs.
+const LOOK_UPS: [&str; 15] = [
+    "/loki/api/v1/labels",
+    "/loki/api/v1/label",
+    "/loki/api/v1/label/{name}/values",
+    "/loki/api/v1/series",
+    "/loki/api/v1/index/stats",
+    "/loki/api/v1/index/shards",
+    "/loki/api/v1/index/volume",
+    "/loki/api/v1/index/volume_range",
+    "/loki/api/v1/patterns",
+    "/loki/api/v1/detected_labels",
+    "/loki/api/v1/detected_fields",
+    "/loki/api/v1/detected_field/{name}/values",
+    "/api/prom/label",
+    "/api/prom/label/{name}/values",
+    "/api/prom/series",
+];
+
+/// The paths of tails.
+const TAILS: [&str; 2] = ["/loki/api/v1/tail", "/api/prom/tail"];
 
 /// Paths that Loki serves whatever the method is.
 const ANY_METHOD: [&str; 2] = ["/metrics", "/memberlist"];

@@ -31,6 +31,7 @@ const ARROWS: [(&str, &[&str]); 26] = [
     ("narvi-querier", &["narvi", "narvi-distributor", "narvi-logs", "narvi-ring"]),
     ("narvi-read-cache", &["narvi", "narvi-cache"]),
     ("narvi-ruler", &["narvi", "narvi-types", "narvi-config"]),
+    ("narvi-frontend", &["narvi", "narvi-cache", "narvi-config", "narvi-logs", "narvi-rpc"]),
     (
         "narvi-http",
         &[

@@ -4,6 +4,7 @@ mod cluster;
 mod config;
 mod delete;
 mod detected;
+mod forward;
 mod labels;
 mod legacy;
 mod limits;
@@ -34,12 +35,13 @@ pub(crate) use self::{
     config::{config, runtime_config},
     delete::{cancel_delete, create_delete, generation_numbers, list_deletes},
     detected::{detected_field_values, detected_fields, detected_labels},
+    forward::forward,
     labels::{label_values, labels, series, stats},
     legacy::{label_legacy, query_legacy},
     limits::{drilldown_limits, tenant_limits},
     patterns::patterns,
     push::{push, push_legacy, push_otlp},
-    query::{format_query, query, query_range},
+    query::{ENCODING_FLAGS, QUERY_TAGS, format_query, query, query_range},
     rules::{Attached, delete_rules, get_rules, list_rules, prometheus_alerts, prometheus_rules, set_rules},
     shards::shards,
     status::{build_info, flush, log_level, metrics, prepare_shutdown, ready, set_log_level, shutdown},
@@ -52,7 +54,7 @@ use crate::{App, error::ApiError, params::Form, tenant};
 const LOKI_VERSION: &str = "3.7.6";
 
 /// The media type of forms.
-const FORM: &str = "application/x-www-form-urlencoded";
+pub(crate) const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A request for data: its tenant, parameters and headers.
 pub(crate) struct Asked {

@@ -10,7 +10,7 @@ use narvi::{
 };
 use narvi_config::{BlockedQuery, Limits};
 
-use super::Asked;
+use super::{Asked, forward::line_bytes};
 use crate::{App, error::ApiError};
 
 /// Refuses a query by its text and its selectors.
@@ -80,9 +80,16 @@ pub(super) fn check_bytes(app: &App, asked: &Asked, query: &Query, budget: &Budg
     let params = query.params();
     let longest = query.expr().ranges().iter().map(|r| r.range_ns.saturating_add(r.offset_ns.max(0))).max();
     let range = TimeRange::new(params.start_ns.saturating_sub(longest.unwrap_or(0)), params.end_ns);
-    let (mut bytes, view) = (0, app.view(&asked.tenants)?);
-    for selector in query.expr().selectors() {
-        bytes += view.stream_stats(selector, range, budget)?.line_bytes;
+    let mut bytes = 0;
+    if app.logs().read.is_none() {
+        for selector in query.expr().selectors() {
+            bytes += line_bytes(app.forward()?, asked, &selector.to_string(), range)?;
+        }
+    } else {
+        let view = app.view(&asked.tenants)?;
+        for selector in query.expr().selectors() {
+            bytes += view.stream_stats(selector, range, budget)?.line_bytes;
+        }
     }
     if bytes <= limit {
         return Ok(());

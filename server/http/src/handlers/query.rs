@@ -9,6 +9,7 @@ use axum::{
 };
 use narvi::logql::{self, Answer, Budget, Data, Params, Query, ast::Expr};
 use narvi_config::Limits;
+use narvi_logs::Asking;
 
 use super::{Asked, json, policy};
 use crate::{
@@ -20,10 +21,10 @@ use crate::{
 };
 
 /// The header by which a client asks for the categories of labels.
-const ENCODING_FLAGS: &str = "X-Loki-Response-Encoding-Flags";
+pub(crate) const ENCODING_FLAGS: &str = "X-Loki-Response-Encoding-Flags";
 
 /// The header that says who asks.
-const QUERY_TAGS: &str = "X-Query-Tags";
+pub(crate) const QUERY_TAGS: &str = "X-Query-Tags";
 
 fn header<'a>(asked: &'a Asked, name: &str) -> &'a str {
     asked.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("")
@@ -120,11 +121,12 @@ async fn run(app: Arc<App>, asked: Asked, query: Query) -> Result<Response, ApiE
     };
     let tags = super::request_limits::tags(&asked.headers);
     let limits = asked.limits.clone();
+    let asking = Asking { no_cache: header(&asked, "Cache-Control").split(',').any(|word| word.trim() == "no-cache") };
     let (flags, categorized) = (flags(&asked), categorize(&asked));
     let work = move |app: &App, budget: &Budget| {
         let queue_secs = started.elapsed().as_secs_f64();
         policy::check_bytes(app, &asked, &query, budget)?;
-        let answer = app.evaluate(&asked.tenants, &query, budget)?;
+        let answer = app.evaluate_as(&asked.tenants, &query, budget, &asking)?;
         let exec_secs = started.elapsed().as_secs_f64() - queue_secs;
         let read = &answer.statistics;
         let done = QueryDone {

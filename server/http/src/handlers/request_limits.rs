@@ -12,7 +12,7 @@ use crate::{App, error::ApiError, params::prometheus_duration};
 /// The header that says who asks.
 const TAGS: &str = "X-Query-Tags";
 /// The header with tighter limits.
-const LIMITS: &str = "X-Loki-Query-Limits";
+pub(super) const LIMITS: &str = "X-Loki-Query-Limits";
 
 /// The tags of a request, `name=value` joined by commas; what is none of Loki's characters is `_`.
 pub(crate) fn tags(headers: &HeaderMap) -> String {

@@ -6,6 +6,7 @@
 
 mod follow;
 mod frame;
+mod proxy;
 mod session;
 
 use std::{collections::HashMap, sync::Arc};
@@ -13,7 +14,8 @@ use std::{collections::HashMap, sync::Arc};
 use narvi::{Direction, Tenant, logql::ast::Expr};
 use parking_lot::Mutex;
 
-pub(crate) use self::session::serve;
+pub use self::proxy::{TailProxy, TailProxyError};
+pub(crate) use self::{proxy::proxied, session::serve};
 use crate::{App, error::ApiError};
 
 /// What a client wants to follow.
