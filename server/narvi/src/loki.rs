@@ -35,7 +35,6 @@ pub(crate) fn run(args: &[String]) -> Outcome {
     if flags.log_config_reversed {
         config.page(PageMode::Whole).lines().rev().for_each(|line| eprintln!("{line}"));
     }
-    check_targets(&config)?;
     // A wrong file of tenants' limits is fatal at the start, and only there.
     if flags.verify_config && config.runtime_files.iter().all(|path| path.exists()) {
         Runtime::open(&config)?;
@@ -68,17 +67,4 @@ fn load(flags: &Flags) -> Outcome<Config> {
 
 fn read(path: &Path) -> Outcome<String> {
     std::fs::read_to_string(path).map_err(|error| Failure::of(format_args!("cannot read {}", path.display()), error))
-}
-
-/// One process with everything is what there is so far.
-fn check_targets(config: &Config) -> Outcome {
-    for target in &config.targets {
-        if !TARGETS.contains(&target.as_str()) {
-            return Err(Failure(format!("unrecognised target {target:?}; one of {}", TARGETS.join(", "))));
-        }
-        if target != "all" {
-            return Err(Failure(format!("target {target:?} cannot run alone yet; use -target=all")));
-        }
-    }
-    Ok(())
 }

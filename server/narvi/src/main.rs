@@ -13,6 +13,7 @@ mod loki;
 mod objects;
 mod place;
 mod query;
+mod roles;
 mod serve;
 mod streams;
 mod tail;

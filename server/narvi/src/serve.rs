@@ -8,9 +8,10 @@ use std::{
 };
 
 use axum::Router;
-use narvi::{Builder, Db, ObservedStore, Tenant};
-use narvi_config::{Config, RuleStorage, Runtime};
+use narvi::{Builder, Db, LocalStore, ObservedStore, Store, Tenant};
+use narvi_config::{Config, Role, RuleStorage, Runtime, StoreConfig};
 use narvi_http::{App, Host, HttpSettings, StoreTimes};
+use narvi_logs::Logs;
 use narvi_ruler::{Ruler, RulerPlaces};
 use tokio::{net::TcpListener, signal::unix, sync::Notify};
 use tokio_rustls::TlsAcceptor;
@@ -19,6 +20,7 @@ use crate::{
     cli::ServeArgs,
     failure::{Failure, Outcome},
     listener, logging, objects,
+    roles::{Member, instance_id},
 };
 
 /// How long threads may take to end after the last request.
@@ -52,38 +54,52 @@ pub(crate) fn server(config: Config, listen: &str, in_memory: bool) -> Outcome {
     let socket = runtime.block_on(bind(listen))?;
     let address = socket.local_addr().map_err(|error| Failure::of("cannot listen", error))?;
     let times = objects::metric_name(&config.object_store).map(StoreTimes::new);
-    let db = open(&config, &tenants, in_memory, times.clone())?;
     let process = Arc::new(Process::default());
     let mut settings = http_settings(&config, process.clone(), address);
     settings.tenants = Some(tenants.clone());
     settings.config = Some(config.clone());
-    settings.store_times = times;
+    settings.store_times.clone_from(&times);
+    let Parts { logs, db, mut member } = match config.cluster.is_clustered() {
+        false => Parts::alone(open(&config, &tenants, Place::new(&config, in_memory, times)?)?),
+        true => {
+            let entered = runtime.block_on(Member::meet(&config))?;
+            let _entered = runtime.enter();
+            Parts::among_others(entered, &config, &tenants, Place::new(&config, false, times)?)?
+        }
+    };
+    if let Some(member) = &mut member {
+        settings.in_cluster = true;
+        settings.registry = Some(member.registry());
+    }
     let marker = settings.shutdown_marker.clone();
-    let app = App::new(db.clone(), settings);
+    let app = App::new(logs, settings);
     // A ruler keeps files.
-    let ruler = if in_memory { None } else { Some(ruler(&config, &app)?) };
+    let has_ruler = !in_memory && config.cluster.roles.contains(Role::Ruler);
+    let ruler = if has_ruler { Some(ruler(&config, &app)?) } else { None };
     if let Some(ruler) = &ruler {
         let _entered = runtime.enter();
         ruler.start();
     }
-    app.set_ready(true);
-    let version = env!("CARGO_PKG_VERSION");
-    tracing::info!(version, http = %address, tls = tls.is_some(), auth = config.auth_enabled, "narvi is ready");
     if let Some(period) = tenants.period() {
         runtime.spawn(reload(app.clone(), period));
     }
     let served = runtime.block_on(async {
-        let served = serve(&app, &process, socket, tls, &config).await;
+        let served = serve(&app, &process, socket, tls, &config, member.as_mut()).await;
         if let Some(ruler) = &ruler {
             ruler.stop().await;
+        }
+        if let Some(member) = member {
+            member.leave().await;
         }
         served
     });
     drop((app, ruler));
     runtime.shutdown_timeout(THREADS_END);
-    let flushed = flush_if_marked(&db, marker.as_deref());
-    db.close()?;
-    flushed?;
+    if let Some(db) = db {
+        let flushed = flush_if_marked(&db, marker.as_deref());
+        db.close()?;
+        flushed?;
+    }
     served?;
     tracing::info!("stopped");
     Ok(())
@@ -109,27 +125,102 @@ async fn bind(listen: &str) -> Outcome<TcpListener> {
     })
 }
 
-fn open(config: &Config, tenants: &Arc<Runtime>, in_memory: bool, times: Option<StoreTimes>) -> Outcome<Db> {
-    let folder: &Path = &config.data_dir;
-    let mut builder = if in_memory { Builder::in_memory() } else { Db::builder(folder) };
-    if let Some(store) = objects::open(&config.object_store)? {
-        tracing::info!(store = format!("{store:?}"), "objects are kept in an object store");
-        builder = match times {
-            Some(times) => builder
-                .store(Arc::new(ObservedStore::new(store, move |done| times.count(done.name, done.status, done.time)))),
-            None => builder.store(store),
-        };
+/// What a process is made of.
+struct Parts {
+    logs: Logs,
+    /// The database, if a role keeps one.
+    db: Option<Db>,
+    /// This process among others.
+    member: Option<Member>,
+}
+
+impl Parts {
+    fn alone(db: Db) -> Self {
+        Self { logs: Logs::from(db.clone()), db: Some(db), member: None }
+    }
+
+    fn among_others(mut member: Member, config: &Config, tenants: &Arc<Runtime>, place: Place) -> Outcome<Self> {
+        let roles = &config.cluster.roles;
+        let store = place.shared()?;
+        let keeps = roles.contains(Role::Ingester) || roles.contains(Role::Compactor);
+        let db = if keeps { Some(open(config, tenants, place)?) } else { None };
+        Ok(Self { logs: member.logs(db.clone(), &store)?, db, member: Some(member) })
+    }
+}
+
+/// Where data lies.
+struct Place {
+    /// What belongs to this process alone; nothing: memory.
+    folder: Option<PathBuf>,
+    /// Where packs, tables and manifests lie, if not in the folder.
+    store: Option<Arc<dyn Store>>,
+}
+
+impl Place {
+    fn new(config: &Config, in_memory: bool, times: Option<StoreTimes>) -> Outcome<Self> {
+        let mut store = objects::open(&config.object_store)?;
+        if let Some(opened) = store.take() {
+            tracing::info!(store = format!("{opened:?}"), "objects are kept in an object store");
+            store = Some(match times {
+                Some(times) => {
+                    Arc::new(ObservedStore::new(opened, move |done| times.count(done.name, done.status, done.time)))
+                }
+                None => opened,
+            });
+        }
+        if in_memory {
+            return Ok(Self { folder: None, store });
+        }
+        if store.is_none() && config.cluster.is_clustered() {
+            // Several processes over one folder share the files, and nothing else.
+            let shared = LocalStore::open(&config.data_dir);
+            store = Some(Arc::new(shared.map_err(|error| {
+                Failure::of(format_args!("cannot use the folder {}", config.data_dir.display()), error)
+            })?));
+        }
+        Ok(Self { folder: Some(own_folder(config)), store })
+    }
+
+    /// The store that this process shares with others.
+    fn shared(&self) -> Outcome<Arc<dyn Store>> {
+        self.store.clone().ok_or_else(|| Failure("processes of a cluster need a store that they share".to_owned()))
+    }
+}
+
+/// The folder that belongs to this process alone.
+fn own_folder(config: &Config) -> PathBuf {
+    match (config.cluster.is_clustered(), &config.object_store) {
+        (true, StoreConfig::Files) => config.data_dir.join("members").join(id_of(config)),
+        _ => config.data_dir.clone(),
+    }
+}
+
+/// What this instance is called, as a name of a folder.
+fn id_of(config: &Config) -> String {
+    let id = &config.cluster.rings.ingester.id;
+    let id = if id.is_empty() { instance_id() } else { id.clone() };
+    let kept = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    id.trim_start_matches('.').chars().map(kept).collect()
+}
+
+fn open(config: &Config, tenants: &Arc<Runtime>, place: Place) -> Outcome<Db> {
+    let mut builder = place.folder.as_deref().map_or_else(Builder::in_memory, Db::builder);
+    if let Some(store) = place.store {
+        builder = builder.store(store);
     }
     let limits = tenants.clone();
     let of_tenant = Arc::new(move |tenant: &Tenant| limits.limits(tenant.as_str()));
     let retention = narvi_compactor::retention(&config.compactor, of_tenant);
-    let db = builder.settings(config.store.clone()).retention(retention).open()?;
-    if in_memory {
+    let mut settings = config.store.clone();
+    // Who takes no pushes needs no log of them.
+    settings.wal.enabled &= config.cluster.roles.contains(Role::Ingester);
+    let db = builder.settings(settings).retention(retention).open()?;
+    let Some(folder) = place.folder else {
         tracing::info!("all data is kept in memory and is gone when the server ends");
         return Ok(db);
-    }
+    };
     let report = db.open_report();
-    let place = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let place = std::path::absolute(&folder).unwrap_or(folder);
     tracing::info!(
         path = %place.display(),
         replayed_rows = report.replayed_rows,
@@ -177,7 +268,7 @@ fn marker(folder: &Path) -> PathBuf {
 
 /// Makes the ruler, which asks the server's own queries.
 fn ruler(config: &Config, app: &Arc<App>) -> Outcome<Arc<Ruler>> {
-    let mut places = RulerPlaces::in_data(&config.data_dir, &config.ruler);
+    let mut places = RulerPlaces::in_data(&own_folder(config), &config.ruler);
     if let RuleStorage::Objects(store) = &config.ruler.storage {
         places.objects = objects::open(store)?;
     }
@@ -200,8 +291,7 @@ fn http_settings(config: &Config, process: Arc<Process>, address: SocketAddr) ->
     settings.tail_max_duration = endpoints.tail_max_duration;
     settings.patterns = endpoints.patterns;
     settings.shutdown_marker = endpoints.shutdown_marker_path.as_deref().map(marker);
-    let host = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
-    settings.instance_id = host.unwrap_or_else(|| "narvi".to_owned());
+    settings.instance_id = instance_id();
     settings.instance_address = endpoints.instance_address.clone().unwrap_or_else(|| address.to_string());
     settings.host = process;
     settings.max_body_bytes = config.max_push_bytes.unwrap_or(settings.max_body_bytes);
@@ -218,21 +308,49 @@ async fn serve(
     socket: TcpListener,
     tls: Option<TlsAcceptor>,
     config: &Config,
+    mut member: Option<&mut Member>,
 ) -> Outcome {
     let (stop, stopped) = tokio::sync::watch::channel(false);
+    let address = socket.local_addr().map_err(|error| Failure::of("cannot listen", error))?;
     let router = match config.http.path_prefix.as_str() {
         "" => app.router(),
         prefix => Router::new().nest(prefix, app.router()),
     };
     let http = config.http.clone();
+    let has_tls = tls.is_some();
     let mut server = tokio::spawn(async move { listener::serve(socket, tls, router, &http, stopped).await });
-    tokio::select! {
-        _ = &mut server => return Err(Failure("the HTTP server ended unexpectedly".to_owned())),
-        signal = signal() => {
-            let name = signal?;
-            tracing::info!(signal = name, "stopping");
+    let ended = || Failure("the HTTP server ended unexpectedly".to_owned());
+    let starting = async {
+        if let Some(member) = &mut member {
+            member.join(app).await?;
         }
-        () = process.end.notified() => tracing::info!("stopping, as a client asked for"),
+        app.set_ready(true);
+        let (version, target) = (env!("CARGO_PKG_VERSION"), config.targets.join(","));
+        tracing::info!(version, target, http = %address, tls = has_tls, auth = config.auth_enabled, "narvi is ready");
+        Outcome::Ok(())
+    };
+    let stopping = async {
+        tokio::select! {
+            signal = signal() => tracing::info!(signal = signal?, "stopping"),
+            () = process.end.notified() => tracing::info!("stopping, as a client asked for"),
+        }
+        Outcome::Ok(())
+    };
+    tokio::pin!(stopping);
+    let started = tokio::select! {
+        _ = &mut server => return Err(ended()),
+        stopped = &mut stopping => stopped.map(|()| false)?,
+        started = starting => started.map(|()| true)?,
+    };
+    if started {
+        tokio::select! {
+            _ = &mut server => return Err(ended()),
+            stopped = &mut stopping => stopped?,
+        }
+    }
+    if let Some(member) = member {
+        app.set_ready(false);
+        member.start_leaving().await;
     }
     if !config.shutdown_delay.is_zero() {
         // Who balances the load looks at /ready, and needs time to send requests elsewhere.

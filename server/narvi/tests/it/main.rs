@@ -1,5 +1,6 @@
 //! Runs the binary as an operator does.
 
+mod cluster;
 mod crash;
 mod deletes;
 mod deployed;
@@ -68,7 +69,7 @@ fn wrong_flags_and_files_are_refused() {
     for (file, expected) in [
         ("server:\n  http_port: 1\n", "failed parsing config: line 2: field http_port not found in type server.Config"),
         ("target: nothing\n", "unrecognised target \"nothing\""),
-        ("target: compactor\n", "cannot run alone yet"),
+        ("target: querier\n", "querier has no ingester in this process"),
         ("a: [", "failed parsing config"),
     ] {
         std::fs::write(&config, file).expect("the file can be written");

@@ -1,0 +1,250 @@
+//! One process of several: where it is in rings, what it tells others over gRPC, and what its roles make of logs.
+//!
+//! The order matters. At the start: the ports, the data, gossip, what reads and writes, gRPC, and only then the rings, so that
+//! who is found there can be called. At the end the other way round, so that nobody calls who is gone.
+
+mod ingesters;
+mod membership;
+mod replicas;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use narvi::{Db, Reader, ReaderSettings, Store};
+use narvi_config::{ClusterConfig, Config, RingConfig, Role};
+use narvi_distributor::{ReplicationMetrics, ReplicationSettings, Replicator};
+use narvi_http::App;
+use narvi_ingester::{Ingester, IngesterSettings};
+use narvi_logs::Logs;
+use narvi_querier::{Querier, QuerierSettings};
+use narvi_ring::{Clock, LifecycleSettings, Membership, RingMetrics, RingName, RingView, SystemClock};
+use narvi_rpc::{CallObserver, ClientPool, Services};
+use prometheus_client::registry::Registry;
+use tokio::{
+    net::TcpListener,
+    runtime::Handle,
+    sync::watch,
+    task::{JoinHandle, spawn_blocking},
+};
+
+use self::{ingesters::RemoteIngesters, membership::Selves, replicas::RemoteReplicas};
+use crate::failure::{Failure, Outcome};
+
+/// How long an ingester answers queries after it has written its last rows into files: until no querier uses a view of the
+/// files from before.
+const LINGER: Duration = Duration::from_millis(2500);
+
+/// How often it is looked whether those that were called live.
+const CHECK_CLIENTS: Duration = Duration::from_secs(15);
+
+/// This process among others.
+pub(crate) struct Member {
+    config: Arc<Config>,
+    clock: Arc<dyn Clock>,
+    membership: Arc<dyn Membership>,
+    ingesters: Arc<RingView>,
+    pool: ClientPool,
+    registry: Registry,
+    listener: Option<TcpListener>,
+    address: SocketAddr,
+    ingester: Option<Arc<Ingester>>,
+    selves: Selves,
+    server: Option<JoinHandle<()>>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Member {
+    /// Opens the port for gRPC and begins to hear of the others. Nobody hears of this process yet.
+    pub(crate) async fn meet(config: &Arc<Config>) -> Outcome<Self> {
+        let cluster = &config.cluster;
+        let host = if cluster.grpc.listen_address.is_empty() { "0.0.0.0" } else { &cluster.grpc.listen_address };
+        let listen = format!("{host}:{}", cluster.grpc.listen_port);
+        let listener = TcpListener::bind(&listen).await;
+        let listener = listener.map_err(|error| Failure(format!("cannot listen on {listen} for gRPC: {error}")))?;
+        let address = listener.local_addr().map_err(|error| Failure::of("cannot listen for gRPC", error))?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let membership = membership::start(cluster.gossip.as_ref(), &clock).await?;
+        let view = |ring: &RingConfig| Arc::new(RingView::new(&*membership, ring.name, ring.settings.clone()));
+        let ingesters = view(&cluster.rings.ingester);
+        let mut registry = Registry::default();
+        let metrics = RingMetrics::new(&mut registry);
+        let others = cluster.rings.iter().filter(|ring| ring.name != RingName::Ingester);
+        let views = std::iter::once(ingesters.clone()).chain(others.map(view)).collect();
+        let pool = ClientPool::new(cluster.ingester_client.clone());
+        let figures = tokio::spawn(membership::watch(metrics, membership.clone(), clock.clone(), views));
+        let checked = pool.clone();
+        let checks = tokio::spawn(async move { checked.keep_checking(CHECK_CLIENTS).await });
+        Ok(Self {
+            config: config.clone(),
+            clock,
+            membership,
+            ingesters,
+            pool,
+            registry,
+            listener: Some(listener),
+            address,
+            ingester: None,
+            selves: Selves::default(),
+            server: None,
+            stop: watch::Sender::new(false),
+            tasks: vec![figures, checks],
+        })
+    }
+
+    fn cluster(&self) -> &ClusterConfig {
+        &self.config.cluster
+    }
+
+    fn is(&self, role: Role) -> bool {
+        self.cluster().roles.contains(role)
+    }
+
+    /// What the roles of this process do with logs. `db` is there if one of them keeps some.
+    pub(crate) fn logs(&mut self, db: Option<Db>, store: &Arc<dyn Store>) -> Outcome<Logs> {
+        let mut logs = Logs::default();
+        if self.is(Role::Distributor) {
+            logs.push = Some(Arc::new(self.replicator()));
+        }
+        if self.is(Role::Querier) || self.is(Role::Ruler) {
+            logs.read = Some(Arc::new(self.querier(store)?));
+        }
+        if self.is(Role::Compactor) {
+            logs.compactor.clone_from(&db);
+        }
+        if self.is(Role::Ingester)
+            && let Some(db) = db
+        {
+            self.ingester = Some(Arc::new(Ingester::new(db.clone(), IngesterSettings::default())));
+            logs.ingester = Some(db);
+        }
+        Ok(logs)
+    }
+
+    fn replicator(&mut self) -> Replicator {
+        let metrics = ReplicationMetrics::new(&mut self.registry);
+        let given = &self.cluster().replication;
+        let settings = ReplicationSettings {
+            timeout: given.timeout,
+            attempts: given.attempts,
+            min_backoff: given.min_backoff,
+            max_backoff: given.max_backoff,
+            ..ReplicationSettings::default()
+        };
+        let replicas = Arc::new(RemoteReplicas(self.pool.clone()));
+        Replicator::new(self.ingesters.clone(), self.clock.clone(), replicas, settings, metrics)
+    }
+
+    fn querier(&self, store: &Arc<dyn Store>) -> Outcome<Querier> {
+        let cluster = self.cluster();
+        let reader = Reader::open(store.clone(), ReaderSettings::default())?;
+        let settings = QuerierSettings {
+            query_ingesters_within: cluster.querier.query_ingesters_within,
+            query_store_only: cluster.querier.query_store_only,
+            query_ingester_only: cluster.querier.query_ingester_only,
+            ..QuerierSettings::default()
+        };
+        let ingesters = Arc::new(RemoteIngesters(self.pool.clone()));
+        let (ring, clock) = (self.ingesters.clone(), self.clock.clone());
+        Ok(Querier::new(reader, ring, clock, ingesters, settings, Handle::current()))
+    }
+
+    /// The metrics of what others make of this process; taken once, after all parts were made.
+    pub(crate) fn registry(&mut self) -> Arc<Registry> {
+        Arc::new(std::mem::take(&mut self.registry))
+    }
+
+    /// Answers the calls of others, then joins the rings; returns when this process is ready for requests.
+    pub(crate) async fn join(&mut self, app: &Arc<App>) -> Outcome {
+        self.serve(app)?;
+        for (role, name) in RINGS {
+            if let (true, Some(ring)) = (self.is(role), self.cluster().rings.get(name)) {
+                let settings = self.lifecycle(ring);
+                self.selves.join(settings, &self.membership, &self.clock).await?;
+            }
+        }
+        if let Some(ingester) = &self.ingester {
+            self.selves.active(RingName::Ingester).await;
+            ingester.set_ready();
+        }
+        self.selves.ready().await;
+        Ok(())
+    }
+
+    fn lifecycle(&self, ring: &RingConfig) -> LifecycleSettings {
+        let host = ring.advertised_host().unwrap_or_default();
+        let address = membership::advertised(&host, ring.port, self.address);
+        ring.lifecycle(&instance_id(), &address)
+    }
+
+    fn serve(&mut self, app: &Arc<App>) -> Outcome {
+        let Some(listener) = self.listener.take() else { return Ok(()) };
+        let mut services = Services::new().observer(Arc::new(Calls(app.clone())));
+        if let Some(ingester) = &self.ingester {
+            services = services.ingester(ingester.clone());
+        }
+        let (limits, mut stopped) = (self.cluster().grpc.limits.clone(), self.stop.subscribe());
+        tracing::info!(grpc = %self.address, "answering other processes");
+        self.server = Some(tokio::spawn(async move {
+            let shutdown = async {
+                // An error means that it is dropped, which stops it too.
+                let _ = stopped.wait_for(|stop| *stop).await;
+            };
+            if let Err(error) = narvi_rpc::serve(listener, services, limits, shutdown).await {
+                tracing::error!(%error, "cannot answer other processes any more");
+            }
+        }));
+        Ok(())
+    }
+
+    /// Tells the others that this process leaves. It does all its work until they have heard.
+    pub(crate) async fn start_leaving(&self) {
+        self.selves.start_leaving().await;
+    }
+
+    /// Leaves when no client is served any more: what is in memory goes into files, then the others forget this process.
+    pub(crate) async fn leave(mut self) {
+        if let Some(ingester) = self.ingester.clone() {
+            let left = spawn_blocking(move || ingester.leave()).await;
+            match left {
+                Ok(Ok(())) => tracing::info!("everything in memory is in files"),
+                Ok(Err(error)) => tracing::error!(%error, "not all is in files; the rest stays in the write-ahead log"),
+                Err(error) => tracing::error!(%error, "the last flush failed unexpectedly"),
+            }
+            tokio::time::sleep(LINGER).await;
+        }
+        self.selves.leave().await;
+        self.membership.leave().await;
+        self.stop.send_replace(true);
+        if let Some(server) = self.server.take() {
+            // It logs what fails, and ends by itself after its time of grace.
+            let _ = server.await;
+        }
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// The rings that roles are members of.
+const RINGS: [(Role, RingName); 6] = [
+    (Role::Ingester, RingName::Ingester),
+    (Role::Distributor, RingName::Distributor),
+    (Role::Compactor, RingName::Compactor),
+    (Role::Ruler, RingName::Ruler),
+    (Role::QueryScheduler, RingName::Scheduler),
+    (Role::IndexGateway, RingName::IndexGateway),
+];
+
+/// What this instance is called where the file does not say: as its host, the same after a restart.
+pub(crate) fn instance_id() -> String {
+    let told = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    let host = || std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned());
+    told.or_else(host).filter(|name| !name.is_empty()).unwrap_or_else(|| "narvi".to_owned())
+}
+
+/// Counts calls where requests are counted.
+struct Calls(Arc<App>);
+
+impl CallObserver for Calls {
+    fn called(&self, route: &'static str, outcome: &'static str, took: Duration) {
+        self.0.called(route, outcome, took);
+    }
+}
