@@ -19,6 +19,7 @@ pub struct Builder {
     store: Option<Arc<dyn Store>>,
     settings: Settings,
     retention: SharedRetention,
+    upkeep: bool,
 }
 
 impl Builder {
@@ -30,7 +31,7 @@ impl Builder {
     /// not flushed are gone with the process.
     pub fn in_memory() -> Self {
         let retention = SharedRetention(Arc::new(KeepAll));
-        Self { folder: None, store: None, settings: Settings::default(), retention }
+        Self { folder: None, store: None, settings: Settings::default(), retention, upkeep: true }
     }
 
     /// Keeps packs, tables and manifests in this store instead of the data directory.
@@ -51,13 +52,22 @@ impl Builder {
         self
     }
 
+    /// Says whether the database tends its store from the start, which is the default: merges files, applies retention,
+    /// completes requests to delete, deletes files of no use. Of several processes that write one store, one should; see
+    /// [`Db::set_upkeep`]. Without, a database reads, flushes what is pushed to it, and changes nothing else.
+    pub fn upkeep(mut self, allowed: bool) -> Self {
+        self.upkeep = allowed;
+        self
+    }
+
     /// Opens the database; see [`Db::open`].
     ///
     /// # Errors
     /// As for [`Db::open`].
     pub fn open(self) -> Result<Db> {
-        let writer = Writer::open(Setup { folder: self.folder, store: self.store, settings: self.settings })?;
+        let Self { folder, store, settings, retention, upkeep } = self;
+        let writer = Writer::open(Setup { folder, store, settings, upkeep })?;
         let background = Background::start(&writer)?;
-        Db::new(writer, background, self.retention)
+        Db::new(writer, background, retention, upkeep)
     }
 }

@@ -67,7 +67,12 @@ impl Db {
         Builder::new(path.as_ref())
     }
 
-    pub(crate) fn new(writer: Arc<Writer>, background: Background, retention: SharedRetention) -> Result<Self> {
+    pub(crate) fn new(
+        writer: Arc<Writer>,
+        background: Background,
+        retention: SharedRetention,
+        allowed: bool,
+    ) -> Result<Self> {
         let packs = Arc::new(Packs::new(writer.store().clone()));
         let tables = Arc::new(Tables::new(writer.store().clone()));
         let marks = Arc::new(MarkFiles::new(writer.store().clone()));
@@ -79,6 +84,7 @@ impl Db {
             book: book.clone(),
             marks: marks.clone(),
             retention,
+            allowed,
         };
         let maintenance = maintain::Background::start(Maintainer::new(parts))?;
         Ok(Self { inner: Arc::new(Inner { maintenance, background, writer, packs, tables, book, marks }) })
@@ -133,7 +139,7 @@ impl Db {
     /// out, once [`Settings::garbage_grace_secs`] are over. Gives their number. Opening a database does it too.
     ///
     /// # Errors
-    /// The store fails; the rest is left for the next time.
+    /// The store fails; the rest is left for the next time. The database is closed or its upkeep off.
     pub fn collect_garbage(&self) -> Result<usize> {
         self.inner.maintenance.maintainer.collect_garbage()
     }
@@ -144,7 +150,7 @@ impl Db {
     /// Queries and pushes go on meanwhile. Costs reading and writing the files, and memory as the settings say.
     ///
     /// # Errors
-    /// The store fails or is full, or the database is closed. Nothing is lost; trying again is right. Damaged files are no
+    /// The store fails or is full, the database is closed or its upkeep off. Nothing is lost; trying again is right. Damaged files are no
     /// error: they are left as they are, and told of.
     pub fn compact(&self) -> Result<CompactionSummary> {
         self.inner.maintenance.maintainer.compact()
@@ -162,9 +168,22 @@ impl Db {
     /// after the database was opened, rows that are too old and not removed yet are answered.
     ///
     /// # Errors
-    /// The store fails or is full, or the database is closed. Trying again is right.
+    /// The store fails or is full, the database is closed or its upkeep off. Trying again is right.
     pub fn apply_retention(&self) -> Result<RetentionSummary> {
         self.inner.maintenance.maintainer.apply_retention()
+    }
+
+    /// Says whether this database tends its store from now on: [`Db::compact`], [`Db::apply_retention`],
+    /// [`Db::collect_garbage`] and the thread that does them. What is under way when that ends is given up soon, without a
+    /// trace; this does not wait for it. Several processes that tend one store at once do no harm, since each change is
+    /// committed only if no other came first; but they do the same work twice.
+    pub fn set_upkeep(&self, allowed: bool) {
+        self.inner.maintenance.maintainer.allow(allowed);
+    }
+
+    /// Whether this database tends its store.
+    pub fn upkeep(&self) -> bool {
+        self.inner.maintenance.maintainer.is_allowed()
     }
 
     /// What merging and deleting files has done since the database was opened.

@@ -5,8 +5,10 @@ use std::{collections::BTreeSet, sync::Arc};
 use narvi_types::{Tenant, TimeRange};
 
 use crate::{
-    Db, DeleteId, DeleteRequest, DeleteStatus, Error, ErrorKind, Result, clock::draw_u64, deletes::Filter,
-    manifest::Delta,
+    Db, DeleteId, DeleteRequest, DeleteStatus, Error, ErrorKind, Result,
+    clock::draw_u64,
+    deletes::Filter,
+    manifest::{Delta, Manifest},
 };
 
 /// How many requests of a tenant may be pending: each costs something in every query.
@@ -37,7 +39,7 @@ impl Db {
             let text = format!("the query of a delete request may have {MAX_QUERY_BYTES} bytes, not {}", query.len());
             return Err(Error::new(ErrorKind::Invalid, text));
         }
-        let manifest = self.state().manifest.clone();
+        let manifest = self.newest_manifest()?;
         if manifest.pending_deletes().filter(|request| request.tenant == *tenant).count() >= MAX_PENDING {
             let text = format!(
                 "tenant {tenant} has {MAX_PENDING} delete requests that are not processed yet; wait, or cancel some"
@@ -67,9 +69,12 @@ impl Db {
 
     /// The requests of a tenant that were not cancelled, oldest first: those that are pending, and those that were processed
     /// in the last 30 days.
+    ///
+    /// In a store that other processes may change, those of the newest commit; the last ones known while it cannot be read.
     pub fn delete_requests(&self, tenant: &Tenant) -> Vec<DeleteRequest> {
         let of = |request: &&Arc<DeleteRequest>| request.tenant == *tenant;
-        self.state().manifest.deletes.iter().filter(of).map(|request| (**request).clone()).collect()
+        let manifest = self.newest_manifest().unwrap_or_else(|_| self.state().manifest.clone());
+        manifest.deletes.iter().filter(of).map(|request| (**request).clone()).collect()
     }
 
     /// A number that changes whenever the requests of a tenant do, and 0 where there are none: answers that were kept since
@@ -78,7 +83,15 @@ impl Db {
         self.state().manifest.deletes_version(tenant)
     }
 
-    /// The requests of all tenants, as [`Db::delete_requests`] lists them.
+    /// The newest commit as far as others may have made some, else the one that is known.
+    fn newest_manifest(&self) -> Result<Arc<Manifest>> {
+        if self.inner.writer.is_shared() {
+            return self.inner.writer.newest_manifest().map(|(manifest, _)| manifest);
+        }
+        Ok(self.state().manifest.clone())
+    }
+
+    /// The requests of all tenants, as this process knows them.
     pub fn all_delete_requests(&self) -> Vec<DeleteRequest> {
         self.state().manifest.deletes.iter().map(|request| (**request).clone()).collect()
     }
@@ -89,7 +102,7 @@ impl Db {
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid): it was processed, or can no longer be cancelled. The store fails.
     pub fn cancel_delete(&self, tenant: &Tenant, id: DeleteId, force: bool) -> Result<bool> {
-        let manifest = self.state().manifest.clone();
+        let manifest = self.newest_manifest()?;
         let mut found = manifest.deletes.iter().filter(|request| request.tenant == *tenant);
         let Some(request) = found.find(|request| request.id == id) else { return Ok(false) };
         let now_ms = self.inner.writer.clock().now_ms();

@@ -27,7 +27,7 @@ pub enum ErrorKind {
     Corrupt,
     /// The store cannot be reached, or failed; trying again may help.
     Unavailable,
-    /// The database was closed.
+    /// The database was closed, or what was asked for is switched off.
     Closed,
     /// Data may not have reached the disk; open the database again to go on.
     Poisoned,

@@ -115,6 +115,10 @@ pub struct RetentionSettings {
     pub interval_secs: u64,
     /// How long a request to delete may be cancelled; its lines are hidden meanwhile, and are removed thereafter.
     pub cancel_period_secs: u64,
+    /// How long rows may lie in the memory of other processes that write the store before they are in files. Lines of a
+    /// request to delete are removed, and the request is processed, only after this time: before, one of its lines could
+    /// come back with a flush. Zero where this process alone writes.
+    pub settle_secs: u64,
     /// Files are written anew when retention hides more than this part of their rows, in percent. Those of which it hides
     /// all are deleted unread.
     pub rewrite_percent: u8,
@@ -122,7 +126,7 @@ pub struct RetentionSettings {
 
 impl Default for RetentionSettings {
     fn default() -> Self {
-        Self { interval_secs: 600, cancel_period_secs: 24 * 3600, rewrite_percent: 25 }
+        Self { interval_secs: 600, cancel_period_secs: 24 * 3600, settle_secs: 0, rewrite_percent: 25 }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The thread that does the upkeep.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     thread::{Builder, JoinHandle},
     time::{Duration, Instant},
 };
@@ -41,7 +41,13 @@ impl Background {
                     pause: Duration::ZERO,
                 };
                 while sleep(&stopped, work.interval.max(work.pause)) {
-                    work.round(&maintainer);
+                    if maintainer.is_allowed() {
+                        work.round(&maintainer);
+                    } else {
+                        (work.sweep, work.pause) = (None, Duration::ZERO);
+                        // What others commit, requests to delete among it, concerns queries here too.
+                        let _ = maintainer.refresh();
+                    }
                 }
             };
             let thread = Builder::new().name("narvi-maintain".into()).spawn(run);
@@ -81,7 +87,8 @@ struct Work {
     garbage_interval: Duration,
     garbage: Instant,
     sweep_interval: Duration,
-    /// When retention was applied last. The first time is soon: until then queries see what is too old.
+    /// When retention was applied last. The first time, and the first after the upkeep was off, is soon: until then
+    /// queries see what is too old.
     sweep: Option<Instant>,
     /// Longer after each failure.
     pause: Duration,
@@ -89,6 +96,9 @@ struct Work {
 
 impl Work {
     fn round(&mut self, maintainer: &Maintainer) {
+        if let Err(error) = maintainer.refresh() {
+            maintainer.stats.lock().fail(&error);
+        }
         // Tier after tier, as long as there is one.
         let mut cleared = false;
         let merged = loop {
@@ -115,7 +125,9 @@ impl Work {
         // What was merged takes twice its room until it is deleted.
         if cleared || self.garbage.elapsed() >= self.garbage_interval {
             self.garbage = Instant::now();
-            if let Err(error) = maintainer.collect_garbage() {
+            if let Err(error) = maintainer.collect_garbage()
+                && maintainer.is_allowed()
+            {
                 maintainer.stats.lock().fail(&error);
             }
         }
@@ -127,7 +139,7 @@ impl Maintainer {
     fn look_up(&self) {
         let _damaged = self.running.lock();
         if let Err(error) = self.mark()
-            && !self.stop.load(Ordering::SeqCst)
+            && !self.switch.is_off()
         {
             self.stats.lock().fail(&error);
         }

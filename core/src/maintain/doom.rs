@@ -21,7 +21,7 @@ pub(super) struct Doom<'a> {
     applied: &'a Applied,
     book: &'a Book,
     marks: &'a MarkFiles,
-    /// The requests that can no longer be cancelled and whose lines are to be removed.
+    /// The requests that have waited long enough and whose lines are to be removed.
     due: BTreeSet<DeleteId>,
     known: Mutex<HashMap<Tenant, Arc<OpenCuts>>>,
 }
@@ -31,10 +31,10 @@ impl<'a> Doom<'a> {
         manifest: &'a Manifest,
         applied: &'a Applied,
         (book, marks): (&'a Book, &'a MarkFiles),
-        cancel_period_secs: u64,
+        wait_secs: u64,
     ) -> Self {
         let due = manifest.pending_deletes().filter(|request| {
-            request.is_due(applied.now_ms(), cancel_period_secs) && applied.policy(&request.tenant).process_deletes
+            request.is_due(applied.now_ms(), wait_secs) && applied.policy(&request.tenant).process_deletes
         });
         let due = due.map(|request| request.id).collect();
         Self { manifest, applied, book, marks, due, known: Mutex::default() }

@@ -3,10 +3,7 @@
 use std::{
     collections::BTreeSet,
     ops::Range,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
@@ -15,7 +12,7 @@ use narvi_index::BlockRef;
 use narvi_logql::{self as logql, Batch, Lines, Segment, SourceError};
 use narvi_types::{Labels, Metadata, Tenant};
 
-use super::{inputs::Input, stop::Stop};
+use super::{inputs::Input, stop::Stop, switch::Switch};
 use crate::{
     Error, ErrorKind,
     deletes::{Judge, RowCuts},
@@ -132,13 +129,13 @@ impl Batch for Frame {
 pub(super) struct Frames<'a> {
     input: &'a Input,
     packs: &'a Packs,
-    stop: &'a AtomicBool,
+    switch: &'a Switch,
     last: Option<(u32, u32, Arc<Frame>)>,
 }
 
 impl<'a> Frames<'a> {
-    pub(super) fn new(input: &'a Input, packs: &'a Packs, stop: &'a AtomicBool) -> Self {
-        Self { input, packs, stop, last: None }
+    pub(super) fn new(input: &'a Input, packs: &'a Packs, switch: &'a Switch) -> Self {
+        Self { input, packs, switch, last: None }
     }
 
     /// The frame of a block of a tenant.
@@ -168,9 +165,7 @@ impl<'a> Frames<'a> {
     }
 
     fn read(&self, tenant: &Tenant, block: &BlockRef) -> Result<Frame, Stop> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Closed, "the database is closed").into());
-        }
+        self.switch.check()?;
         // Whoever waits for a processor goes first.
         std::thread::yield_now();
         let table = &self.input.file.key;

@@ -35,7 +35,7 @@ impl Maintainer {
     /// of packs. Call with `running` held.
     ///
     /// # Errors
-    /// The store fails, or the database is closed. What was found before is kept.
+    /// The store fails, or the database is closed or its upkeep off. What was found before is kept.
     pub(super) fn mark(&self) -> Result<usize> {
         let (manifest, _) = self.writer.newest_manifest()?;
         let mut packs = 0;
@@ -95,6 +95,7 @@ impl Maintainer {
                 Ok(frames) => output.add(self, pack, frames)?,
                 Err(SourceError::Corrupt(_)) => drop(self.unmarkable.lock().insert((request.id, pack.clone()))),
                 Err(error) => {
+                    self.switch.check()?;
                     let text = format!("cannot look for lines of delete request {}: {error}", request.id);
                     return Err(Error::new(ErrorKind::Unavailable, text));
                 }
@@ -130,8 +131,8 @@ impl Maintainer {
         let columns = Columns { timestamps: true, lengths: true, lines: true, metadata: true };
         let mut frames = Frames::new();
         for blocks in blocks.chunk_by(|a, b| place(a).0 == place(b).0) {
-            if self.stop.load(Ordering::Relaxed) {
-                return Err(SourceError::Unavailable("the database is closed".to_owned()));
+            if self.switch.is_off() {
+                return Err(SourceError::Unavailable(self.switch.error().to_string()));
             }
             // Whoever waits for a processor goes first.
             std::thread::yield_now();

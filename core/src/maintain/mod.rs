@@ -25,6 +25,7 @@ mod rows;
 mod stats;
 mod stop;
 mod sweep;
+mod switch;
 
 #[cfg(test)]
 mod sweep_tests;
@@ -34,10 +35,8 @@ mod tests;
 use std::{
     cell::RefCell,
     collections::{BTreeSet, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
+    time::{Duration, Instant},
 };
 
 use narvi_types::Tenant;
@@ -51,6 +50,7 @@ use self::{
     policy::Tier,
     round::{Merged, Round},
     stop::Stop,
+    switch::Switch,
 };
 use crate::{
     Error, ErrorKind, Result,
@@ -70,6 +70,8 @@ pub(crate) struct Parts {
     pub(crate) book: Arc<Book>,
     pub(crate) marks: Arc<MarkFiles>,
     pub(crate) retention: SharedRetention,
+    /// Whether it may run from the start.
+    pub(crate) allowed: bool,
 }
 
 /// Merges files of one store.
@@ -89,15 +91,16 @@ pub(crate) struct Maintainer {
     unmarkable: Mutex<HashSet<(DeleteId, Arc<str>)>>,
     /// The manifest of which all marks are known.
     marked: AtomicU64,
-    stop: AtomicBool,
+    switch: Switch,
     stats: Mutex<MaintenanceStats>,
 }
 
 impl Maintainer {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { writer, tables, packs, book, marks, retention } = parts;
-        let (applied, running, unmarkable, marked, stop, stats) = Default::default();
-        Self { writer, tables, packs, book, marks, retention, applied, running, unmarkable, marked, stop, stats }
+        let Parts { writer, tables, packs, book, marks, retention, allowed } = parts;
+        let (applied, running, unmarkable, marked, stats) = Default::default();
+        let switch = Switch::new(allowed);
+        Self { writer, tables, packs, book, marks, retention, applied, running, unmarkable, marked, switch, stats }
     }
 
     /// What retention hides of a tenant, as of the last sweep.
@@ -108,8 +111,26 @@ impl Maintainer {
 
     /// Lets a merge under way end soon, and refuses others. Returns when none runs.
     pub(crate) fn stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
+        self.switch.close();
         drop(self.running.lock());
+    }
+
+    /// Says whether it may run from now on. What runs and may not any more ends soon; this does not wait for it.
+    pub(crate) fn allow(&self, allowed: bool) {
+        self.switch.allow(allowed);
+    }
+
+    pub(crate) fn is_allowed(&self) -> bool {
+        !self.switch.is_off()
+    }
+
+    /// Takes notice of what other processes have committed, if there may be others.
+    pub(crate) fn refresh(&self) -> Result<()> {
+        if self.writer.is_shared() {
+            let (manifest, _) = self.writer.newest_manifest()?;
+            self.release(&manifest);
+        }
+        Ok(())
     }
 
     pub(crate) fn stats(&self) -> MaintenanceStats {
@@ -119,14 +140,14 @@ impl Maintainer {
     /// Merges the lowest tier that has enough tables, once.
     ///
     /// # Errors
-    /// The store fails or is full; the database is closed. Nothing is changed then, or all.
+    /// The store fails or is full; the database is closed or its upkeep off. Nothing is changed then, or all.
     pub(crate) fn compact(&self) -> Result<CompactionSummary> {
         let mut damaged = self.running.lock();
         let result = self.compact_undamaged(&mut damaged);
         let mut stats = self.stats.lock();
         match &result {
             Ok(summary) => stats.add_merge(summary),
-            // Being closed is no failure.
+            // Being closed or switched off is no failure.
             Err(error) if error.kind() == ErrorKind::Closed => {}
             Err(error) => stats.fail(error),
         }
@@ -137,9 +158,7 @@ impl Maintainer {
     fn compact_undamaged(&self, damaged: &mut BTreeSet<String>) -> Result<CompactionSummary> {
         let mut found = Vec::new();
         loop {
-            if self.stop.load(Ordering::SeqCst) {
-                return Err(Error::new(ErrorKind::Closed, "the database is closed"));
-            }
+            self.switch.check()?;
             match self.try_compact(damaged) {
                 Ok(mut summary) => {
                     summary.damaged = found;
@@ -169,13 +188,14 @@ impl Maintainer {
 
     /// What is dead for good.
     fn doom<'a>(&'a self, manifest: &'a Manifest, applied: &'a Applied) -> Doom<'a> {
-        let cancel_period_secs = self.writer.settings().retention.cancel_period_secs;
-        Doom::new(manifest, applied, (&self.book, &self.marks), cancel_period_secs)
+        let settings = &self.writer.settings().retention;
+        let wait_secs = settings.cancel_period_secs.max(settings.settle_secs);
+        Doom::new(manifest, applied, (&self.book, &self.marks), wait_secs)
     }
 
     /// Merges tables into others that replace them, without what is dead.
     fn merge(&self, inputs: &[Input], level: u8, is_split: bool, doom: &Doom<'_>) -> Result<CompactionSummary, Stop> {
-        let making = self.writer.begin_files(level);
+        let (making, begun) = (self.writer.begin_files(level), Instant::now());
         self.writer.failpoints().hit("compact.begin")?;
         let round = Round {
             writer: &self.writer,
@@ -184,10 +204,11 @@ impl Maintainer {
             name: &making.name,
             is_split,
             doom,
-            stop: &self.stop,
+            switch: &self.switch,
             put: RefCell::default(),
         };
-        let merged = round.run().inspect_err(|_| self.discard(&round))?;
+        let merged = round.run().and_then(|merged| self.in_time(begun).map(|()| merged));
+        let merged = merged.inspect_err(|_| self.discard(&round))?;
         let (summary, removed) = (CompactionSummary::of(inputs, &merged), merged.removed.clone());
         match self.commit(inputs, merged, doom) {
             Ok(()) => {
@@ -201,6 +222,21 @@ impl Maintainer {
             // It may have been committed: if it was not, the files are garbage.
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether the files written since may still be committed: others who collect garbage spare them for the time of grace.
+    fn in_time(&self, begun: Instant) -> Result<(), Stop> {
+        let grace = Duration::from_secs(self.writer.settings().garbage_grace_secs);
+        if self.writer.is_shared() && !grace.is_zero() && begun.elapsed() > grace / 2 {
+            let text = format!(
+                "merging files took longer than half the time of grace of {} seconds, after which other processes may \
+                 delete them: nothing was changed; merge less at once or raise garbage_grace_secs",
+                grace.as_secs()
+            );
+            return Err(Error::new(ErrorKind::Unavailable, text).into());
+        }
+        self.switch.check()?;
+        Ok(())
     }
 
     /// The tables to merge.
@@ -255,6 +291,7 @@ impl Maintainer {
 
     /// Deletes files of no use; see [`Writer::collect_garbage`].
     pub(crate) fn collect_garbage(&self) -> Result<usize> {
+        self.switch.check()?;
         let deleted = self.writer.collect_garbage()?;
         self.stats.lock().files_deleted += deleted as u64;
         Ok(deleted)

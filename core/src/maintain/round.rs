@@ -1,6 +1,6 @@
 //! One merge: reads the tables of a tier and their packs, and writes those that replace them.
 
-use std::{cell::RefCell, collections::BTreeMap, sync::atomic::AtomicBool};
+use std::{cell::RefCell, collections::BTreeMap};
 
 use narvi_chunk::Rows;
 use narvi_logql::Budget;
@@ -14,6 +14,7 @@ use super::{
     outputs::Outputs,
     rows::MergedRows,
     stop::Stop,
+    switch::Switch,
 };
 use crate::{
     Error, ErrorKind,
@@ -41,7 +42,7 @@ pub(super) struct Round<'a> {
     pub(super) is_split: bool,
     /// What is left out.
     pub(super) doom: &'a Doom<'a>,
-    pub(super) stop: &'a AtomicBool,
+    pub(super) switch: &'a Switch,
     /// Keys of the files that were written.
     pub(super) put: RefCell<Vec<String>>,
 }
@@ -88,7 +89,7 @@ impl Round<'_> {
         // Not the packs that queries use: these are read once and closed when all is done.
         let packs = Packs::new(self.writer.store().clone());
         let mut flow = Flow {
-            frames: self.inputs.iter().map(|input| Frames::new(input, &packs, self.stop)).collect(),
+            frames: self.inputs.iter().map(|input| Frames::new(input, &packs, self.switch)).collect(),
             outputs: Outputs::new(files, self.name, min_split_bytes),
             rows: MergedRows::default(),
             seen: Seen::default(),

@@ -1,6 +1,6 @@
 //! Applies retention and completes requests to delete.
 
-use std::{collections::BTreeSet, sync::Arc, sync::atomic::Ordering, time::Instant};
+use std::{collections::BTreeSet, sync::Arc, time::Instant};
 
 use narvi_index::IndexError;
 use narvi_types::{Tenant, TimeRange};
@@ -12,7 +12,7 @@ use super::{
     stop::Stop,
 };
 use crate::{
-    Error, ErrorKind, Result,
+    ErrorKind, Result,
     deletes::{DeleteId, Fate, PackRows},
     manifest::{Delta, FileEntry, Manifest},
     retention::Applied,
@@ -33,7 +33,7 @@ impl Maintainer {
     /// anew that requests to delete hit or of which enough is too old, and completes the requests.
     ///
     /// # Errors
-    /// The store fails or is full; the database is closed. What was done before stays done.
+    /// The store fails or is full; the database is closed or its upkeep off. What was done before stays done.
     pub(crate) fn apply_retention(&self) -> Result<RetentionSummary> {
         let mut damaged = self.running.lock();
         let begun = Instant::now();
@@ -41,7 +41,7 @@ impl Maintainer {
         let mut stats = self.stats.lock();
         match &result {
             Ok(summary) => stats.add_retention(summary, self.writer.clock().now_ms(), begun.elapsed()),
-            // Being closed is no failure.
+            // Being closed or switched off is no failure.
             Err(error) if error.kind() == ErrorKind::Closed => {}
             Err(error) => {
                 stats.retention_failures += 1;
@@ -52,6 +52,7 @@ impl Maintainer {
     }
 
     fn sweep(&self, damaged: &mut BTreeSet<String>) -> Result<RetentionSummary> {
+        self.switch.check()?;
         let applied = Arc::new(Applied::new(&self.retention, self.writer.clock().now_ms()));
         *self.applied.write() = Some(applied.clone());
         let (manifest, _) = self.writer.newest_manifest()?;
@@ -77,9 +78,7 @@ impl Maintainer {
         }
         let mut dropped = Vec::new();
         for table in manifest.tables.iter().filter(|table| !skip.contains(&table.key)) {
-            if self.stop.load(Ordering::SeqCst) {
-                return Err(Error::new(ErrorKind::Closed, "the database is closed"));
-            }
+            self.switch.check()?;
             match sweep.table(table) {
                 Ok(None) => {}
                 Ok(Some(input)) => dropped.push(input),
@@ -92,6 +91,7 @@ impl Maintainer {
                 }
             }
         }
+        self.switch.check()?;
         sweep.drop_tables(&dropped)?;
         sweep.complete()?;
         Ok(sweep.summary)

@@ -96,7 +96,9 @@ impl Writer {
 
     /// Writes all frozen generations into files.
     pub(super) fn try_flush_frozen(&self, flushing: &mut Flushing, reason: FlushReason) -> Result<()> {
-        if let Some(pending) = flushing.pending.take() {
+        if let Some(pending) = flushing.pending.take()
+            && self.may_commit(&pending).unwrap_or(true)
+        {
             self.commit(flushing, pending)?;
         }
         let mut generations = self.state.load().generations.clone();
@@ -114,6 +116,15 @@ impl Writer {
         }
         drop(generations);
         self.commit(flushing, Pending { delta, generation: newest, written })
+    }
+
+    /// Whether a commit may be tried again as it is. In a store of several processes its files may be taken for garbage
+    /// by others when they are too old; they are then written anew.
+    fn may_commit(&self, pending: &Pending) -> Result<bool> {
+        let grace_ms = self.settings.garbage_grace_secs.saturating_mul(1000);
+        let age_ms = self.clock.now_ms().saturating_sub(pending.delta.at_ms);
+        let is_young = !self.shared || grace_ms == 0 || age_ms <= grace_ms / 2;
+        Ok(is_young || self.manifests.load()?.contains(&pending.delta))
     }
 
     /// Commits, and in one step with it lets queries see the files instead of the generations.
@@ -159,5 +170,62 @@ impl Writer {
             self.failpoints.hit("flush.wal_removed")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use narvi_types::{Entry, Labels, Tenant, Timestamp};
+
+    use crate::{Builder, Db, MemoryStore, PushStream, Settings, failpoint::Action};
+
+    fn push(db: &Db) {
+        let labels = Labels::from_pairs([("app", "x")]).expect("valid");
+        let entry = Entry::new(Timestamp::from_secs(1), "line".to_owned());
+        db.push(&Tenant::default(), vec![PushStream::new(labels, vec![entry])]).expect("pushed");
+    }
+
+    /// Lets a commit fail, waits as long as garbage is kept, and tries again. Gives the keys written before and after.
+    fn flush_late(point: &str) -> (Db, Vec<String>, Vec<String>) {
+        let settings = Settings { flush_on_close: true, ..Settings::default() };
+        let db = Builder::in_memory().store(Arc::new(MemoryStore::new())).settings(settings).upkeep(false);
+        let db = db.open().expect("opened");
+        let packs = || db.store().list("packs").expect("listed").into_iter().map(|object| object.key);
+        push(&db);
+        db.inner.writer.failpoints().arm(point, Action::Fail, 0, 1);
+        db.flush().expect_err("the commit fails");
+        let before: Vec<_> = packs().collect();
+        {
+            let mut flushing = db.inner.writer.flushing.lock();
+            let pending = flushing.pending.as_mut().expect("it is to be tried again");
+            pending.delta.at_ms -= db.settings().garbage_grace_secs * 1000;
+        }
+        for key in &before {
+            // As another process would that collects garbage, unless it was committed.
+            let named = db.inner.writer.manifests.load().expect("read");
+            if !named.names().contains(key.as_str()) {
+                db.store().delete(key).expect("deleted");
+            }
+        }
+        db.flush().expect("flushed");
+        let after = packs().collect();
+        (db, before, after)
+    }
+
+    #[test]
+    fn files_too_old_to_be_committed_are_written_anew() {
+        let (db, before, after) = flush_late("flush.commit");
+        assert_ne!(before, after);
+        let named = db.state().manifest.packs.iter().map(|file| file.key.clone()).collect::<Vec<_>>();
+        assert_eq!(named, after);
+    }
+
+    #[test]
+    fn a_commit_that_took_place_is_found_however_late() {
+        let (db, before, after) = flush_late("flush.committed");
+        assert_eq!(before, after);
+        assert_eq!(db.state().generations.len(), 1);
     }
 }

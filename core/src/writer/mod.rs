@@ -122,6 +122,11 @@ impl Writer {
         &self.state
     }
 
+    /// Whether other processes may use the store too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
+    }
+
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }

@@ -30,6 +30,8 @@ pub(crate) struct Setup {
     /// Where files go; the data directory, or memory, if none is given.
     pub(crate) store: Option<Arc<dyn Store>>,
     pub(crate) settings: Settings,
+    /// Whether it may delete what is of no use.
+    pub(crate) upkeep: bool,
 }
 
 /// What was found when a database was opened.
@@ -53,7 +55,7 @@ const WAL_FOLDER: &str = "wal";
 
 impl Writer {
     pub(crate) fn open(setup: Setup) -> Result<Arc<Self>> {
-        let Setup { folder, store, settings } = setup;
+        let Setup { folder, store, settings, upkeep } = setup;
         let lock = folder.as_deref().map(lock_folder).transpose()?;
         let shared = store.is_some();
         let store: Arc<dyn Store> = match (store, &folder) {
@@ -109,8 +111,10 @@ impl Writer {
         writer.replay(&logged, covered)?;
         writer.stats.lock().wal.replay_time = begun.elapsed();
         writer.failpoints.hit("open.replayed")?;
-        // Garbage does no harm; a store that cannot be listed now is tried again next time.
-        let _ = writer.collect_garbage();
+        if upkeep {
+            // Garbage does no harm; a store that cannot be listed now is tried again next time.
+            let _ = writer.collect_garbage();
+        }
         Ok(Arc::new(writer))
     }
 

@@ -5,3 +5,4 @@ mod deletes;
 mod maintain;
 mod process;
 mod retention;
+mod shared;

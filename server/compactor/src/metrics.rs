@@ -127,7 +127,7 @@ impl Metrics {
     pub fn update(&self, db: &Db, now_ms: u64) {
         let _updating = self.updating.lock();
         let stats = db.maintenance_stats();
-        self.running.set(i64::from(db.settings().compaction.enabled));
+        self.running.set(i64::from(db.settings().compaction.enabled && db.upkeep()));
         self.runs(&stats);
         let requests = db.all_delete_requests();
         let pending = || requests.iter().filter(|request| request.is_pending());

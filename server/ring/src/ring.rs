@@ -245,6 +245,15 @@ impl Ring {
         owners.find(|one| one.state == State::Active && self.is_fresh(one, now_ms))
     }
 
+    /// Who does the work of a key that one does: of those that are ACTIVE and healthy, the first clockwise.
+    pub fn owner(&self, key: u32, now_ms: u64) -> Option<&Arc<Instance>> {
+        let mut seen = None;
+        self.clockwise(key).find_map(|(index, one)| {
+            let is_new = seen.replace(index) != Some(index);
+            (is_new && one.state == State::Active && self.is_fresh(one, now_ms)).then_some(one)
+        })
+    }
+
     /// How much of the ring each instance owns, in percent, in the order of their ids.
     pub fn ownership(&self) -> Vec<(&Arc<Instance>, f64)> {
         let mut owned = vec![0u64; self.instances.len()];
