@@ -2,6 +2,7 @@
 
 mod bad_requests;
 mod deletes;
+mod elsewhere;
 mod endpoints;
 mod isolation;
 mod metrics;

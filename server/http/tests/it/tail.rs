@@ -12,7 +12,7 @@ use crate::{Server, encoded};
 
 const SECOND: i64 = 1_000_000_000;
 
-fn open(
+pub(crate) fn open(
     server: &Server,
     tenant: &str,
     path: &str,
@@ -42,7 +42,7 @@ fn tail(server: &Server, query: &str, more: &str) -> WebSocket<TcpStream> {
 }
 
 /// The next frame, or the close frame's code and reason.
-fn next(socket: &mut WebSocket<TcpStream>) -> Result<Value, (u16, String)> {
+pub(crate) fn next(socket: &mut WebSocket<TcpStream>) -> Result<Value, (u16, String)> {
     loop {
         match socket.read().expect("the server goes on") {
             Message::Text(text) => return Ok(serde_json::from_str(&text).expect("JSON")),
@@ -56,7 +56,7 @@ fn next(socket: &mut WebSocket<TcpStream>) -> Result<Value, (u16, String)> {
 }
 
 /// Reads until there are so many lines; gives their texts, and all frames.
-fn lines(socket: &mut WebSocket<TcpStream>, count: usize) -> (Vec<String>, Vec<Value>) {
+pub(crate) fn lines(socket: &mut WebSocket<TcpStream>, count: usize) -> (Vec<String>, Vec<Value>) {
     let (mut found, mut frames) = (Vec::new(), Vec::new());
     while found.len() < count {
         let frame = next(socket).expect("a frame");
