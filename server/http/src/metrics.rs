@@ -206,7 +206,7 @@ impl Metrics {
         };
         metrics.register();
         if !replicates {
-            metrics.register_appends();
+            metrics.register_alone();
         }
         metrics.limits_reloaded(true);
         if let Some(store) = store {
@@ -270,7 +270,6 @@ impl Metrics {
             "Damage found when the write-ahead log was read back",
             self.gauges.wal_corruptions.clone(),
         );
-        add.register("loki_query_scheduler_queue_length", "Queries that wait", self.gauges.queue_length.clone());
         self.queries.register(add);
         add.register("loki_querier_tail_active", "Number of active tailers", self.tails.active.clone());
         add.register("loki_querier_tail_active_streams", "Streams being tailed", self.tails.streams.clone());
@@ -283,8 +282,11 @@ impl Metrics {
         add.register("loki_build", "What this binary was built from", Info::new(build));
     }
 
-    fn register_appends(&mut self) {
+    /// What other parts of a process count where it is one of several.
+    fn register_alone(&mut self) {
         let add = &mut self.registry;
+        add.register("loki_query_scheduler_queue_length", "Queries that wait", self.gauges.queue_length.clone());
+        self.queries.register_queue(add);
         add.register(
             "loki_distributor_ingester_appends",
             "Pushes given to the store, which is the only ingester",

@@ -10,7 +10,7 @@ use std::{
 use axum::Router;
 use narvi::{Builder, Db, LocalStore, ObservedStore, Store, Tenant};
 use narvi_config::{Config, Role, RuleStorage, Runtime, StoreConfig};
-use narvi_http::{App, Host, HttpSettings, StoreTimes};
+use narvi_http::{App, Host, HttpSettings, StoreTimes, TailProxy};
 use narvi_logs::Logs;
 use narvi_ruler::{Ruler, RulerPlaces};
 use tokio::{net::TcpListener, signal::unix, sync::Notify};
@@ -62,13 +62,14 @@ pub(crate) fn server(config: Config, listen: &str, in_memory: bool) -> Outcome {
     let Parts { logs, db, mut member } = match config.cluster.is_clustered() {
         false => Parts::alone(open(&config, &tenants, Place::new(&config, in_memory, times)?)?),
         true => {
-            let entered = runtime.block_on(Member::meet(&config))?;
+            let entered = runtime.block_on(Member::meet(&config, &tenants, &own_folder(&config)))?;
             let _entered = runtime.enter();
             Parts::among_others(entered, &config, &tenants, Place::new(&config, false, times)?)?
         }
     };
     if let Some(member) = &mut member {
         settings.in_cluster = true;
+        settings.tail_proxy = tail_proxy(&config)?;
         settings.registry = Some(member.registry());
     }
     let marker = settings.shutdown_marker.clone();
@@ -123,6 +124,16 @@ async fn bind(listen: &str) -> Outcome<TcpListener> {
         };
         Failure(format!("cannot listen on {listen}: {error}{advice}"))
     })
+}
+
+/// Where a frontend passes tails on to.
+fn tail_proxy(config: &Config) -> Outcome<Option<TailProxy>> {
+    let frontend = &config.cluster.frontend;
+    if frontend.tail_proxy_url.is_empty() {
+        return Ok(None);
+    }
+    let proxy = TailProxy::new(&frontend.tail_proxy_url, &frontend.tail_tls);
+    proxy.map(Some).map_err(|error| Failure(error.to_string()))
 }
 
 /// What a process is made of.
@@ -214,6 +225,16 @@ fn open(config: &Config, tenants: &Arc<Runtime>, place: Place) -> Outcome<Db> {
     let mut settings = config.store.clone();
     // Who takes no pushes needs no log of them.
     settings.wal.enabled &= config.cluster.roles.contains(Role::Ingester);
+    if config.cluster.is_clustered() {
+        // Who is elected is told later; who is no compactor never.
+        builder = builder.upkeep(false);
+        // Replicas write the same rows into as many tables, and only a merge makes one of them.
+        let factor = config.cluster.rings.ingester.settings.replication_factor;
+        if factor > 1 {
+            let most = &mut settings.compaction.tables_per_level;
+            *most = (*most).min(factor.max(2));
+        }
+    }
     let db = builder.settings(settings).retention(retention).open()?;
     let Some(folder) = place.folder else {
         tracing::info!("all data is kept in memory and is gone when the server ends");
@@ -298,6 +319,7 @@ fn http_settings(config: &Config, process: Arc<Process>, address: SocketAddr) ->
     settings.max_decompressed_bytes = config.max_decompressed_bytes.unwrap_or(settings.max_decompressed_bytes);
     settings.max_form_bytes = config.max_form_bytes.unwrap_or(settings.max_form_bytes);
     settings.body_timeout = config.http.read_timeout;
+    settings.log_queries_longer_than = config.cluster.frontend.log_queries_longer_than;
     settings
 }
 

@@ -29,7 +29,7 @@ use crate::{
 /// What waits for the reader of a tail. When it is full, ingesters drop lines, and say so.
 const ITEMS_AHEAD: usize = 16;
 /// How often ingesters are looked for that came, or that broke off.
-const LOOK: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(200);
 /// Dropped lines that are listed one by one; the rest is only counted.
 const MOST_LISTED: usize = 50_000;
 

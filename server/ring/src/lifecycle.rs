@@ -29,6 +29,9 @@ pub struct LifecycleSettings {
     pub join_after: Duration,
     /// How long it watches new tokens for others that claim them; zero: not at all.
     pub observe_period: Duration,
+    /// How long it is JOINING at least, also with tokens that it kept: so that all who read know of it before anyone writes to
+    /// it. Zero: not at all.
+    pub announce_period: Duration,
     /// How long it must be ACTIVE before it is ready.
     pub min_ready_duration: Duration,
     /// How long it stays, LEAVING, after all is done.
@@ -54,6 +57,7 @@ impl LifecycleSettings {
             heartbeat_period: Duration::from_secs(5),
             join_after: Duration::ZERO,
             observe_period: Duration::ZERO,
+            announce_period: Duration::ZERO,
             min_ready_duration: Duration::from_secs(15),
             final_sleep: Duration::ZERO,
             unregister_on_shutdown: true,
@@ -235,8 +239,12 @@ impl Lifecycle {
     }
 
     fn watch_or_activate(&mut self, now_ms: u64, drew: bool) {
-        let observe_ms = millis(self.settings.observe_period);
-        if drew && observe_ms > 0 {
+        let observe_ms = match drew {
+            true => self.settings.observe_period.max(self.settings.announce_period),
+            false => self.settings.announce_period,
+        };
+        let observe_ms = millis(observe_ms);
+        if observe_ms > 0 {
             self.own.state = State::Joining;
             self.phase = Phase::Observing { until_ms: now_ms.saturating_add(observe_ms) };
         } else {

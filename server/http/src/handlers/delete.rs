@@ -98,6 +98,7 @@ pub(crate) async fn create_delete(State(app): State<Arc<App>>, asked: Deleting) 
     let tenant = asked.tenant;
     let request =
         blocking(&app, move |app| Ok(app.compactor()?.create_delete(&tenant, &wanted.query, wanted.range)?)).await?;
+    seen_by_queriers(&app).await;
     app.metrics.compactor.received(&request.tenant);
     tracing::info!(tenant = %request.tenant, id = %request.id, query = request.query, "delete request received");
     let mut headers = HeaderMap::new();
@@ -105,6 +106,16 @@ pub(crate) async fn create_delete(State(app): State<Arc<App>>, asked: Deleting) 
         headers.insert("X-Delete-Request-Id", id);
     }
     Ok((StatusCode::NO_CONTENT, headers).into_response())
+}
+
+/// Queriers of other processes look for requests once a second: until all have, a client that was answered could still see
+/// what it had deleted.
+const SEEN: Duration = Duration::from_millis(1200);
+
+async fn seen_by_queriers(app: &App) {
+    if app.settings.in_cluster {
+        tokio::time::sleep(SEEN).await;
+    }
 }
 
 /// A request as Loki lists it.

@@ -95,6 +95,10 @@ impl QueryMetrics {
             "Frames and pieces of heads that queries read",
             self.parts.clone(),
         );
+    }
+
+    /// What a process counts of its own queue.
+    pub(super) fn register_queue(&self, add: &mut Registry) {
         add.register(
             "loki_query_scheduler_queue_duration_seconds",
             "Seconds that queries waited before they ran",

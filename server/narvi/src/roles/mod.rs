@@ -5,19 +5,30 @@
 
 mod ingesters;
 mod membership;
+mod queue;
+mod reading;
 mod replicas;
+mod work;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use narvi::{Db, Reader, ReaderSettings, Store};
-use narvi_config::{ClusterConfig, Config, RingConfig, Role};
+use narvi::{Db, Store};
+use narvi_config::{ClusterConfig, Config, IndexGatewayMode, RingConfig, Role, Runtime};
 use narvi_distributor::{ReplicationMetrics, ReplicationSettings, Replicator};
+use narvi_frontend::Downstream;
 use narvi_http::App;
+use narvi_index_gateway::IndexGateway;
 use narvi_ingester::{Ingester, IngesterSettings};
 use narvi_logs::Logs;
 use narvi_querier::{Querier, QuerierSettings};
-use narvi_ring::{Clock, LifecycleSettings, Membership, RingMetrics, RingName, RingView, SystemClock};
+use narvi_ring::{Clock, Leader, LifecycleSettings, Membership, RingMetrics, RingName, RingView, SystemClock};
 use narvi_rpc::{CallObserver, ClientPool, Services};
+use narvi_scheduler::{Scheduler, Worker};
 use prometheus_client::registry::Registry;
 use tokio::{
     net::TcpListener,
@@ -26,24 +37,42 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
 };
 
-use self::{ingesters::RemoteIngesters, membership::Selves, replicas::RemoteReplicas};
+use self::{
+    ingesters::RemoteIngesters, membership::Selves, queue::Schedulers, reading::Reading, replicas::RemoteReplicas,
+};
 use crate::failure::{Failure, Outcome};
 
 /// How long an ingester answers queries after it has written its last rows into files: until no querier uses a view of the
 /// files from before.
 const LINGER: Duration = Duration::from_millis(2500);
 
+/// How long an ingester is known to queriers before distributors write to it.
+const ANNOUNCE: Duration = Duration::from_millis(1500);
 /// How often it is looked whether those that were called live.
 const CHECK_CLIENTS: Duration = Duration::from_secs(15);
+
+/// How often a gateway looks for new index tables.
+const LOOK_FOR_TABLES: Duration = Duration::from_secs(30);
+/// How long a compactor must be the first of its ring before it works.
+const ELECTED_AFTER: Duration = Duration::from_secs(5);
 
 /// This process among others.
 pub(crate) struct Member {
     config: Arc<Config>,
+    tenants: Arc<Runtime>,
+    /// What belongs to this process alone lies there.
+    folder: PathBuf,
     clock: Arc<dyn Clock>,
     membership: Arc<dyn Membership>,
-    ingesters: Arc<RingView>,
+    /// All rings, in the order of the configuration.
+    views: Vec<Arc<RingView>>,
     pool: ClientPool,
     registry: Registry,
+    caches: narvi_cache::Metrics,
+    queue: Option<Scheduler>,
+    gateway: Option<Arc<IndexGateway>>,
+    worker: Option<Worker>,
+    leader: Option<Leader>,
     listener: Option<TcpListener>,
     address: SocketAddr,
     ingester: Option<Arc<Ingester>>,
@@ -55,7 +84,7 @@ pub(crate) struct Member {
 
 impl Member {
     /// Opens the port for gRPC and begins to hear of the others. Nobody hears of this process yet.
-    pub(crate) async fn meet(config: &Arc<Config>) -> Outcome<Self> {
+    pub(crate) async fn meet(config: &Arc<Config>, tenants: &Arc<Runtime>, folder: &Path) -> Outcome<Self> {
         let cluster = &config.cluster;
         let host = if cluster.grpc.listen_address.is_empty() { "0.0.0.0" } else { &cluster.grpc.listen_address };
         let listen = format!("{host}:{}", cluster.grpc.listen_port);
@@ -65,22 +94,30 @@ impl Member {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let membership = membership::start(cluster.gossip.as_ref(), &clock).await?;
         let view = |ring: &RingConfig| Arc::new(RingView::new(&*membership, ring.name, ring.settings.clone()));
-        let ingesters = view(&cluster.rings.ingester);
+        let views: Vec<_> = cluster.rings.iter().map(view).collect();
         let mut registry = Registry::default();
         let metrics = RingMetrics::new(&mut registry);
-        let others = cluster.rings.iter().filter(|ring| ring.name != RingName::Ingester);
-        let views = std::iter::once(ingesters.clone()).chain(others.map(view)).collect();
+        let caches = narvi_cache::Metrics::default();
+        caches.register(&mut registry);
+        let queue = queue::queue(cluster, tenants, &mut registry);
         let pool = ClientPool::new(cluster.ingester_client.clone());
-        let figures = tokio::spawn(membership::watch(metrics, membership.clone(), clock.clone(), views));
+        let figures = tokio::spawn(membership::watch(metrics, membership.clone(), clock.clone(), views.clone()));
         let checked = pool.clone();
         let checks = tokio::spawn(async move { checked.keep_checking(CHECK_CLIENTS).await });
         Ok(Self {
             config: config.clone(),
+            tenants: tenants.clone(),
+            folder: folder.to_owned(),
             clock,
             membership,
-            ingesters,
+            views,
             pool,
             registry,
+            caches,
+            queue,
+            gateway: None,
+            worker: None,
+            leader: None,
             listener: Some(listener),
             address,
             ingester: None,
@@ -99,28 +136,83 @@ impl Member {
         self.cluster().roles.contains(role)
     }
 
+    fn ring(&self, name: RingName) -> Outcome<Arc<RingView>> {
+        let found = self.views.iter().find(|view| view.name() == name);
+        found.cloned().ok_or_else(|| Failure(format!("there is no ring {name}")))
+    }
+
+    fn schedulers(&self) -> Outcome<Schedulers> {
+        Ok(Schedulers { ring: self.ring(RingName::Scheduler)?, clock: self.clock.clone() })
+    }
+
     /// What the roles of this process do with logs. `db` is there if one of them keeps some.
     pub(crate) fn logs(&mut self, db: Option<Db>, store: &Arc<dyn Store>) -> Outcome<Logs> {
         let mut logs = Logs::default();
         if self.is(Role::Distributor) {
-            logs.push = Some(Arc::new(self.replicator()));
+            logs.push = Some(Arc::new(self.replicator()?));
         }
         if self.is(Role::Querier) || self.is(Role::Ruler) {
             logs.read = Some(Arc::new(self.querier(store)?));
         }
-        if self.is(Role::Compactor) {
-            logs.compactor.clone_from(&db);
+        if self.is(Role::QueryFrontend) {
+            self.frontend(&mut logs)?;
         }
-        if self.is(Role::Ingester)
-            && let Some(db) = db
-        {
+        if self.is(Role::IndexGateway) {
+            let gateway = Arc::new(IndexGateway::new(self.reading(store).with_tables()?));
+            self.tasks.push(tokio::spawn(gateway.clone().keep_fresh(LOOK_FOR_TABLES)));
+            self.gateway = Some(gateway);
+        }
+        if let (true, Some(db)) = (self.is(Role::Compactor), &db) {
+            self.elect(db)?;
+            logs.compactor = Some(db.clone());
+        }
+        if let (true, Some(db)) = (self.is(Role::Ingester), db) {
             self.ingester = Some(Arc::new(Ingester::new(db.clone(), IngesterSettings::default())));
             logs.ingester = Some(db);
         }
         Ok(logs)
     }
 
-    fn replicator(&mut self) -> Replicator {
+    /// Who takes queries has queriers evaluate them, if it is told where they take work, or if none is here.
+    fn frontend(&mut self, logs: &mut Logs) -> Outcome {
+        let cluster = &self.config.cluster;
+        let url = &cluster.frontend.downstream_url;
+        if logs.read.is_none() && !url.is_empty() {
+            let downstream = Downstream::new(url).map_err(|error| Failure(error.to_string()))?;
+            logs.forward = Some(Arc::new(downstream));
+            return Ok(());
+        }
+        let queued = !cluster.frontend.scheduler_address.is_empty() || cluster.uses_scheduler_ring();
+        if logs.read.is_some() && (cluster.roles.is_whole() || !queued) {
+            return Ok(());
+        }
+        let jobs = queue::jobs(cluster, self.queue.as_ref(), &self.schedulers()?, &instance_id())?;
+        let (config, tenants) = (self.config.clone(), self.tenants.clone());
+        let frontend = reading::frontend(&config, &tenants, jobs, &self.caches, &mut self.registry)?;
+        let frontend = Arc::new(frontend);
+        logs.queries = Some(frontend.clone());
+        if logs.read.is_none() {
+            logs.forward = Some(frontend);
+        }
+        Ok(())
+    }
+
+    /// Of several compactors the elected one works.
+    fn elect(&mut self, db: &Db) -> Outcome {
+        let ring = self.ring(RingName::Compactor)?;
+        let given = &self.cluster().rings.compactor.id;
+        let id = if given.is_empty() { instance_id() } else { given.clone() };
+        let db = db.clone();
+        let tell = move |elected| db.set_upkeep(elected);
+        self.leader = Some(Leader::follow(ring, id, self.clock.clone(), ELECTED_AFTER, tell));
+        Ok(())
+    }
+
+    fn reading<'a>(&'a self, store: &'a Arc<dyn Store>) -> Reading<'a> {
+        Reading { config: &self.config, store, caches: &self.caches, folder: &self.folder }
+    }
+
+    fn replicator(&mut self) -> Outcome<Replicator> {
         let metrics = ReplicationMetrics::new(&mut self.registry);
         let given = &self.cluster().replication;
         let settings = ReplicationSettings {
@@ -131,12 +223,15 @@ impl Member {
             ..ReplicationSettings::default()
         };
         let replicas = Arc::new(RemoteReplicas(self.pool.clone()));
-        Replicator::new(self.ingesters.clone(), self.clock.clone(), replicas, settings, metrics)
+        let ring = self.ring(RingName::Ingester)?;
+        Ok(Replicator::new(ring, self.clock.clone(), replicas, settings, metrics))
     }
 
     fn querier(&self, store: &Arc<dyn Store>) -> Outcome<Querier> {
         let cluster = self.cluster();
-        let reader = Reader::open(store.clone(), ReaderSettings::default())?;
+        let gateways = cluster.index_gateway.mode == IndexGatewayMode::Ring;
+        let ring = self.ring(RingName::IndexGateway)?;
+        let reader = self.reading(store).with_gateways(&ring, &self.clock, gateways)?;
         let settings = QuerierSettings {
             query_ingesters_within: cluster.querier.query_ingesters_within,
             query_store_only: cluster.querier.query_store_only,
@@ -144,7 +239,7 @@ impl Member {
             ..QuerierSettings::default()
         };
         let ingesters = Arc::new(RemoteIngesters(self.pool.clone()));
-        let (ring, clock) = (self.ingesters.clone(), self.clock.clone());
+        let (ring, clock) = (self.ring(RingName::Ingester)?, self.clock.clone());
         Ok(Querier::new(reader, ring, clock, ingesters, settings, Handle::current()))
     }
 
@@ -156,6 +251,10 @@ impl Member {
     /// Answers the calls of others, then joins the rings; returns when this process is ready for requests.
     pub(crate) async fn join(&mut self, app: &Arc<App>) -> Outcome {
         self.serve(app)?;
+        if self.is(Role::Querier) {
+            let (queue, schedulers) = (self.queue.as_ref(), self.schedulers()?);
+            self.worker = queue::worker(self.cluster(), app, queue, &schedulers, &instance_id(), self.address)?;
+        }
         for (role, name) in RINGS {
             if let (true, Some(ring)) = (self.is(role), self.cluster().rings.get(name)) {
                 let settings = self.lifecycle(ring);
@@ -166,6 +265,9 @@ impl Member {
             self.selves.active(RingName::Ingester).await;
             ingester.set_ready();
         }
+        if let Some(gateway) = &self.gateway {
+            gateway.set_ready(true);
+        }
         self.selves.ready().await;
         Ok(())
     }
@@ -173,7 +275,11 @@ impl Member {
     fn lifecycle(&self, ring: &RingConfig) -> LifecycleSettings {
         let host = ring.advertised_host().unwrap_or_default();
         let address = membership::advertised(&host, ring.port, self.address);
-        ring.lifecycle(&instance_id(), &address)
+        let mut settings = ring.lifecycle(&instance_id(), &address);
+        if ring.name == RingName::Ingester && self.cluster().gossip.is_some() {
+            settings.announce_period = ANNOUNCE;
+        }
+        settings
     }
 
     fn serve(&mut self, app: &Arc<App>) -> Outcome {
@@ -181,6 +287,12 @@ impl Member {
         let mut services = Services::new().observer(Arc::new(Calls(app.clone())));
         if let Some(ingester) = &self.ingester {
             services = services.ingester(ingester.clone());
+        }
+        if let Some(queue) = &self.queue {
+            services = services.scheduler(Arc::new(queue.clone()));
+        }
+        if let Some(gateway) = &self.gateway {
+            services = services.index_gateway(gateway.clone());
         }
         let (limits, mut stopped) = (self.cluster().grpc.limits.clone(), self.stop.subscribe());
         tracing::info!(grpc = %self.address, "answering other processes");
@@ -197,7 +309,11 @@ impl Member {
     }
 
     /// Tells the others that this process leaves. It does all its work until they have heard.
-    pub(crate) async fn start_leaving(&self) {
+    pub(crate) async fn start_leaving(&mut self) {
+        self.leader = None;
+        if let Some(worker) = self.worker.take() {
+            worker.shutdown().await;
+        }
         self.selves.start_leaving().await;
     }
 
