@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
-use narvi_config::Limits;
+use narvi_config::{Limits, RateStrategy};
 use narvi_types::{Entry, Labels, Timestamp};
 
 use crate::{
     discard::{DiscardReason, Refusals, bytes_of},
+    shares::Shares,
     streams::{Bucket, Stream, Streams},
     times::{go_time, rfc3339},
 };
@@ -32,15 +33,19 @@ pub(crate) struct Failed {
 
 /// Takes the bytes of a push from the tenant's rate; the message when there are not enough.
 pub(crate) fn rate_limit(
-    streams: &Streams,
+    (streams, shares): (&Streams, &dyn Shares),
     tenant: &str,
     checked: &[Checked],
     limits: &Limits,
     now: Timestamp,
 ) -> Option<String> {
-    let (rate, burst) = (limits.ingestion_rate_bytes, limits.ingestion_burst_bytes);
+    let (mut rate, burst) = (limits.ingestion_rate_bytes, limits.ingestion_burst_bytes);
     if rate.is_infinite() {
         return None;
+    }
+    if limits.ingestion_rate_strategy == RateStrategy::Global {
+        // As in Loki, a burst may come to one distributor as a whole.
+        rate /= shares.distributors().max(1) as f64;
     }
     let entries = || checked.iter().flat_map(|stream| &stream.entries);
     let (lines, bytes) = (entries().count(), entries().map(bytes_of).sum::<u64>());
@@ -63,6 +68,7 @@ pub(crate) fn rate_limit(
 /// The limits of streams.
 pub(crate) struct Ingest<'a> {
     pub(crate) streams: &'a Streams,
+    pub(crate) shares: &'a dyn Shares,
     pub(crate) tenant: &'a str,
     pub(crate) limits: &'a Limits,
     pub(crate) now: Timestamp,
@@ -79,7 +85,7 @@ impl Ingest<'_> {
     /// Takes out of a stream what may not be stored; says why if there is any.
     pub(crate) fn admit(&self, stream: &mut Checked, refusals: &mut Refusals) -> Option<Failed> {
         let limits = self.limits;
-        let most = [limits.max_streams_per_user, limits.max_global_streams_per_user];
+        let most = [self.of_all_ingesters(limits.max_streams_per_user), limits.max_global_streams_per_user];
         let most = most.into_iter().filter(|most| *most > 0).min().unwrap_or(0);
         let unlimited = most == 0 && limits.per_stream_rate_bytes.is_infinite() && limits.out_of_order_window.is_none();
         if unlimited || stream.entries.is_empty() {
@@ -107,6 +113,11 @@ impl Ingest<'_> {
             refusals.count(refused.reason, &stream.policy, std::slice::from_ref(&refused.entry));
         }
         Some(Failed { status, message: self.text(&refused, all, &stream.text) })
+    }
+
+    /// A limit that is said of each ingester, for all of them.
+    fn of_all_ingesters(&self, limit: usize) -> usize {
+        if limit == 0 { 0 } else { (limit as f64 * self.shares.ingesters()) as usize }
     }
 
     fn check(&self, known: &mut Stream, text: &str, entries: &mut Vec<Entry>) -> Vec<Refused> {

@@ -1,10 +1,10 @@
 //! Tests of limits that depend on what was pushed before.
 
-use narvi_config::{Limits, PolicyRule};
+use narvi_config::{Limits, PolicyRule, RateStrategy};
 use narvi_types::{Entry, MatchOp, Matcher, Metadata, Selector, Timestamp};
 
 use super::byte_size;
-use crate::{Discard, DiscardReason, Distributor, Prepared, RawStream, Taken};
+use crate::{Discard, DiscardReason, Distributor, Prepared, RawStream, Shares, Taken};
 
 const SECOND: i64 = 1_000_000_000;
 const T0: i64 = 1_789_862_400;
@@ -210,4 +210,38 @@ fn sizes_are_written_without_fractions() {
     for (bytes, expected) in [(0, "0B"), (1127, "1127B"), (1 << 20, "1MB"), (1536 << 10, "1536KB"), (3 << 20, "3MB")] {
         assert_eq!(byte_size(bytes), expected);
     }
+}
+
+/// Four distributors; each stream is on half of the ingesters.
+#[derive(Debug)]
+struct Four;
+
+impl Shares for Four {
+    fn distributors(&self) -> usize {
+        4
+    }
+
+    fn ingesters(&self) -> f64 {
+        2.0
+    }
+}
+
+#[test]
+fn those_who_share_a_limit_have_a_part_each() {
+    let mut limits = limits();
+    (limits.ingestion_rate_bytes, limits.ingestion_burst_bytes) = (8.0, 4.0);
+    // The burst is there for each as a whole; what fills it again is a quarter.
+    for (strategy, later) in [(RateStrategy::Global, 2), (RateStrategy::Local, 1)] {
+        limits.ingestion_rate_strategy = strategy;
+        let distributor = Distributor::new().sharing(std::sync::Arc::new(Four));
+        let push = |secs| distributor.prepare("t", vec![stream("a", &["1234"])], &limits, at(secs)).status;
+        assert_eq!((push(0), push(0)), (400, 429));
+        assert_eq!((push(later - 1), push(later)), (429, 400), "{strategy:?}");
+    }
+    let mut limits = self::limits();
+    limits.max_streams_per_user = 2;
+    let distributor = Distributor::new().sharing(std::sync::Arc::new(Four));
+    let streams = ["a", "b", "c", "d", "e"].map(|app| stream(app, &["x"])).to_vec();
+    let prepared = distributor.prepare("t", streams, &limits, at(0));
+    assert_eq!((prepared.streams.len(), prepared.status), (4, 429));
 }

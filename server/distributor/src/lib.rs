@@ -15,6 +15,7 @@ mod metadata;
 mod prepare;
 mod replicate;
 mod service_name;
+mod shares;
 mod streams;
 mod times;
 
@@ -24,4 +25,5 @@ pub use crate::prepare::{Distributor, Prepared, RawStream, StreamPart, Taken};
 pub use crate::replicate::{
     Batch, ReplicaCall, ReplicaError, Replicas, ReplicationMetrics, ReplicationSettings, Replicator,
 };
+pub use crate::shares::{RingShares, Shares};
 pub use crate::streams::TenantStreams;

@@ -1,6 +1,6 @@
 //! From decoded streams to what is stored, with Loki's checks in Loki's order.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use narvi_config::Limits;
@@ -12,6 +12,7 @@ use crate::{
     labels::print,
     level::{self, Level},
     metadata, service_name,
+    shares::{Alone, Shares},
     streams::{Streams, TenantStreams},
     times::{rfc3339, rfc3339_secs},
 };
@@ -99,9 +100,16 @@ impl Prepared {
 }
 
 /// Prepares pushes; remembers what it saw of each stream and tenant.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Distributor {
     streams: Streams,
+    shares: Arc<dyn Shares>,
+}
+
+impl Default for Distributor {
+    fn default() -> Self {
+        Self { streams: Streams::default(), shares: Arc::new(Alone) }
+    }
 }
 
 impl Distributor {
@@ -112,7 +120,13 @@ impl Distributor {
 
     /// As [`Distributor::new`], with another time after which a stream is no longer active.
     pub fn with_idle(idle: Duration) -> Self {
-        Self { streams: Streams::new(idle) }
+        Self { streams: Streams::new(idle), ..Self::default() }
+    }
+
+    /// Says with whom this process shares the limits of tenants. Without, it has all of them.
+    #[must_use]
+    pub fn sharing(self, shares: Arc<dyn Shares>) -> Self {
+        Self { shares, ..self }
     }
 
     /// The active streams of each tenant whose limits ask for counting them.
@@ -150,14 +164,14 @@ impl Distributor {
         if refusals.are_all(DiscardReason::BlockedIngestionPolicy) {
             prepared.status = limits.block_ingestion_status_code;
         }
-        if let Some(refused) = ingest::rate_limit(&self.streams, tenant, &checked, limits, now) {
+        if let Some(refused) = ingest::rate_limit((&self.streams, &*self.shares), tenant, &checked, limits, now) {
             for stream in &checked {
                 refusals.count(DiscardReason::RateLimited, &stream.policy, &stream.entries);
             }
             (prepared.error, prepared.status) = (Some(refused), 429);
             checked.clear();
         }
-        let of_streams = ingest::Ingest { streams: &self.streams, tenant, limits, now };
+        let of_streams = ingest::Ingest { streams: &self.streams, shares: &*self.shares, tenant, limits, now };
         for mut stream in checked {
             if let Some(failed) = of_streams.admit(&mut stream, &mut refusals) {
                 // What the store says is stronger than what the checks before it said.

@@ -15,13 +15,14 @@ use narvi::{
     logql::{Budget, BudgetLimits},
 };
 use narvi_config::{Config, Limits, Runtime};
-use narvi_distributor::Distributor;
+use narvi_distributor::{Distributor, Shares};
 use narvi_logs::{Forward, Logs, Push, Read};
 use narvi_patterns::PatternStore;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
+    cluster::Cluster,
     error::ApiError,
     handlers::Attached,
     host::{Host, NoHost},
@@ -79,6 +80,10 @@ pub struct HttpSettings {
     pub patterns: bool,
     /// The file that says that everything is to be flushed at the next shutdown.
     pub shutdown_marker: Option<PathBuf>,
+    /// The other processes, for pages; without, this one is alone.
+    pub cluster: Option<Arc<dyn Cluster>>,
+    /// With whom this process shares the limits of tenants; without, it has all of them.
+    pub shares: Option<Arc<dyn Shares>>,
     /// What the pages of rings call this process.
     pub instance_id: String,
     /// Where the pages of rings say that it is.
@@ -116,6 +121,8 @@ impl Default for HttpSettings {
             log_queries_longer_than: None,
             patterns: false,
             shutdown_marker: None,
+            cluster: None,
+            shares: None,
             instance_id: "narvi".to_owned(),
             instance_address: "127.0.0.1".to_owned(),
             host: Arc::new(NoHost),
@@ -152,10 +159,15 @@ impl App {
         let fixed = || Arc::new(Runtime::fixed(settings.limits.clone()));
         let flush = logs.ingester.as_ref().map(|db| db.settings().flush.idle_secs);
         let idle = Duration::from_secs(flush.unwrap_or_else(|| FlushSettings::default().idle_secs));
+        let distributor = Distributor::with_idle(idle);
+        let distributor = match settings.shares.clone() {
+            Some(shares) => distributor.sharing(shares),
+            None => distributor,
+        };
         Arc::new(Self {
             logs,
             limits: settings.tenants.clone().unwrap_or_else(fixed),
-            distributor: Distributor::with_idle(idle),
+            distributor,
             metrics: Metrics::new(settings.store_times.as_ref(), settings.in_cluster),
             patterns: settings.patterns.then(PatternStore::default),
             tails: Tails::default(),

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod cluster;
 mod compress;
 mod encode;
 mod error;
@@ -23,6 +24,7 @@ mod tail;
 mod tenant;
 
 pub use crate::app::{App, HttpSettings};
+pub use crate::cluster::{Cluster, Rings};
 pub use crate::federation::ScopeAnswer;
 pub use crate::host::Host;
 pub use crate::metrics::StoreTimes;

@@ -19,6 +19,7 @@ use crate::{
     expand::{self, Context},
     metrics::{Metrics, OfGroup, OfUser},
     notify::Notifier,
+    owns::Owns,
     remote::{Recorded, STALE, Writer},
     state::{Saved, SavedRule, StateStore, hash},
     times::{Nanos, nanos, now, slot},
@@ -28,6 +29,7 @@ use crate::{
 /// What all groups of a ruler share.
 pub(crate) struct Shared {
     pub(crate) evaluate: Arc<dyn Evaluate>,
+    pub(crate) owns: Arc<dyn Owns>,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) writer: Arc<Writer>,
     pub(crate) states: StateStore,
@@ -137,7 +139,10 @@ impl GroupRun {
                 _ = stop.changed() => continue,
             }
             let Ok(permit) = self.shared.running.acquire().await else { return };
-            self.evaluate(next, &stop).await;
+            // Another ruler has it now; that it is to be given away is found when rules are read next.
+            if self.shared.owns.owns(&self.tenant, &self.namespace, &self.group.name) {
+                self.evaluate(next, &stop).await;
+            }
             drop(permit);
             let due = slot(now(), self.interval, self.hash);
             let missed = due.saturating_sub(next).max(0) / interval;
@@ -300,30 +305,74 @@ impl GroupRun {
         }
     }
 
+    /// Leaves the group to another ruler, which finds the states of alerts where rulers share them, and begins anew where not.
+    pub(crate) fn give_away(&self) {
+        self.shared.metrics.forget(&self.labels);
+        if !self.shared.states.is_shared()
+            && let Err(error) = self.shared.states.forget(&self.tenant, &self.namespace, &self.group.name)
+        {
+            tracing::warn!(%error, "the states of alerts of a group that another ruler has are left");
+        }
+    }
+
     /// How the group stands; `None` if none of its rules is asked for.
     pub(crate) fn view(&self, filter: &Filter) -> Option<GroupView> {
-        if !filter.group(&self.namespace, &self.group.name) {
-            return None;
-        }
-        let status = self.status.lock();
-        let rules = self.group.rules.iter().zip(&status.rules);
-        let rules: Vec<_> = rules
-            .filter(|(rule, _)| filter.rule(rule.name(), rule.is_alert()))
-            .map(|(rule, status)| rule_view(rule, status))
-            .collect();
-        if rules.is_empty() && (filter.alerts.is_some() || !filter.rule_names.is_empty()) {
-            return None;
-        }
-        Some(GroupView {
-            name: self.group.name.clone(),
-            file: self.namespace.clone(),
-            interval_secs: self.interval.as_secs_f64(),
-            limit: self.group.limit,
-            last_evaluation: time(status.last_evaluation),
-            evaluation_secs: status.evaluation_secs,
-            rules,
-        })
+        group_view(&self.namespace, &self.group, self.interval, &self.status.lock(), filter)
     }
+}
+
+fn group_view(
+    namespace: &str,
+    group: &Group,
+    interval: Duration,
+    status: &Status,
+    filter: &Filter,
+) -> Option<GroupView> {
+    if !filter.group(namespace, &group.name) {
+        return None;
+    }
+    let rules = group.rules.iter().zip(&status.rules);
+    let rules: Vec<_> = rules
+        .filter(|(rule, _)| filter.rule(rule.name(), rule.is_alert()))
+        .map(|(rule, status)| rule_view(rule, status))
+        .collect();
+    if rules.is_empty() && (filter.alerts.is_some() || !filter.rule_names.is_empty()) {
+        return None;
+    }
+    Some(GroupView {
+        name: group.name.clone(),
+        file: namespace.to_owned(),
+        interval_secs: interval.as_secs_f64(),
+        limit: group.limit,
+        last_evaluation: time(status.last_evaluation),
+        evaluation_secs: status.evaluation_secs,
+        rules,
+    })
+}
+
+/// How a group of another ruler stands, as the states of its alerts tell. Reads a file, if rulers share them.
+pub(crate) fn view_elsewhere(
+    shared: &Shared,
+    tenant: &Tenant,
+    namespace: &str,
+    group: &Group,
+    filter: &Filter,
+) -> Option<GroupView> {
+    if !filter.group(namespace, &group.name) {
+        return None;
+    }
+    let saved = shared.states.is_shared().then(|| shared.states.load(tenant, namespace, &group.name)).flatten();
+    let (at, mut saved) = saved.map_or((None, Vec::new()), |saved| (Some(saved.evaluated_at_ns), saved.rules));
+    let status = |rule: &Rule| {
+        let found = saved.iter().position(|saved| saved.name == rule.name() && saved.labels == rule.labels);
+        let alerts = found.map(|at| saved.remove(at).alerts());
+        // One that has alerts could be evaluated.
+        let health = if alerts.is_some() { Health::Good } else { Health::Unknown };
+        RuleStatus { health, last_evaluation: at, alerts: alerts.unwrap_or_default(), ..RuleStatus::default() }
+    };
+    let rules = group.rules.iter().map(status).collect();
+    let status = Status { last_evaluation: at, rules, ..Status::default() };
+    group_view(namespace, group, group.interval.unwrap_or(shared.default_interval), &status, filter)
 }
 
 /// What an earlier run saved, as far as it is not too old.

@@ -1,7 +1,8 @@
 //! The ruler: evaluates alerting and recording rules, tells Alertmanagers, writes samples to Prometheus.
 //!
 //! A [`Ruler`] reads groups of rules from a [`RuleStore`], asks an [`Evaluate`] what their queries give, keeps the states
-//! of alerts in files of its own, and sends what fires and what was recorded. It knows nothing of HTTP servers: Loki's
+//! of alerts in files of its own, and sends what fires and what was recorded. Several share the groups of one store by
+//! their places on a ring ([`RingShare`]), and keep the states of alerts in that store, so that groups move with them. It knows nothing of HTTP servers: Loki's
 //! rules API is made from [`RuleStore`], [`Ruler::groups`] and [`yaml`].
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ mod manager;
 mod metrics;
 mod model;
 mod notify;
+mod owns;
 mod place;
 mod relabel;
 mod remote;
@@ -30,6 +32,7 @@ pub use crate::error::RulerError;
 pub use crate::evaluate::{Answer, Evaluate};
 pub use crate::manager::{Ruler, RulerPlaces};
 pub use crate::model::{Group, Rule, RuleKind};
+pub use crate::owns::{Owns, RingShare, ShardSize};
 pub use crate::store::{Namespaces, RuleStore};
 pub use crate::validate::{decode_group, decode_groups, validate};
 pub use crate::view::{AlertView, AlertingView, Filter, GroupView, Health, RuleView};

@@ -18,9 +18,10 @@ use tokio::{
 
 use crate::{
     Evaluate, Filter, Group, GroupView, Namespaces, RuleStore, RulerError,
-    group::{GroupRun, Shared},
+    group::{GroupRun, Shared, view_elsewhere},
     metrics::{Metrics, OfUser},
     notify::Notifier,
+    owns::{All, Owns},
     remote::Writer,
     state::StateStore,
     times::now,
@@ -28,6 +29,9 @@ use crate::{
 
 /// How many groups are evaluated at once, or as many as there are processors.
 const GROUPS_AT_ONCE: usize = 4;
+
+/// How often it is looked whether groups move to or from other rulers.
+const LOOK_AT_OWNERS: Duration = Duration::from_secs(5);
 
 /// How long evaluations may take to end when they have to, and queues to empty when the ruler stops.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -38,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub struct RulerPlaces {
     /// Rules that the API writes.
     pub rules: PathBuf,
-    /// States of alerts.
+    /// States of alerts; rulers that share groups keep them in `objects` instead, if it is there.
     pub state: PathBuf,
     /// Samples that are not sent yet.
     pub samples: PathBuf,
@@ -70,6 +74,8 @@ pub struct Ruler {
     disabled: Vec<String>,
     stop: watch::Sender<bool>,
     groups: Mutex<BTreeMap<Key, Running>>,
+    /// All groups that there are, also those of other rulers.
+    known: Mutex<BTreeMap<Key, Group>>,
     poller: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -95,6 +101,35 @@ impl Ruler {
         places: RulerPlaces,
         evaluate: Arc<dyn Evaluate>,
     ) -> Result<Arc<Self>, RulerError> {
+        let states = StateStore::Folder(places.state.clone());
+        Self::with(config, places, evaluate, Arc::new(All), states)
+    }
+
+    /// As [`Ruler::new`], for one of several that read the same rules: it evaluates those groups that are its own. The states
+    /// of alerts lie where the others find them if `places` has an object store; if not, they begin anew when groups move.
+    ///
+    /// # Errors
+    /// Settings that cannot be used.
+    pub fn sharing(
+        config: &RulerConfig,
+        places: RulerPlaces,
+        evaluate: Arc<dyn Evaluate>,
+        owns: Arc<dyn Owns>,
+    ) -> Result<Arc<Self>, RulerError> {
+        let states = match places.objects.clone() {
+            Some(objects) => StateStore::Objects(objects),
+            None => StateStore::Folder(places.state.clone()),
+        };
+        Self::with(config, places, evaluate, owns, states)
+    }
+
+    fn with(
+        config: &RulerConfig,
+        places: RulerPlaces,
+        evaluate: Arc<dyn Evaluate>,
+        owns: Arc<dyn Owns>,
+        states: StateStore,
+    ) -> Result<Arc<Self>, RulerError> {
         let store = match (&config.storage, places.objects) {
             (RuleStorage::Local(folder), _) => RuleStore::read_only(folder),
             (RuleStorage::Objects(_), Some(objects)) => RuleStore::objects(objects),
@@ -105,7 +140,8 @@ impl Ruler {
             notifier: Arc::new(Notifier::new(config, evaluate.clone(), metrics.clone())?),
             writer: Arc::new(Writer::new(config, places.samples, evaluate.clone(), metrics.clone())?),
             evaluate,
-            states: StateStore::new(places.state),
+            owns,
+            states,
             metrics,
             running: Semaphore::new(
                 std::thread::available_parallelism().map_or(GROUPS_AT_ONCE, |many| many.get().max(GROUPS_AT_ONCE)),
@@ -125,6 +161,7 @@ impl Ruler {
             disabled: config.disabled_tenants.clone(),
             stop: watch::channel(false).0,
             groups: Mutex::default(),
+            known: Mutex::default(),
             poller: Mutex::default(),
         }))
     }
@@ -151,12 +188,14 @@ impl Ruler {
             if let Ok(Err(error)) = resumed {
                 tracing::error!(%error, "samples of an earlier run cannot be sent");
             }
-            let mut first = true;
+            let (mut first, mut next) = (true, Instant::now());
             while !*stop.borrow() {
-                this.poll(first).await;
-                first = false;
+                if next <= Instant::now() || this.has_moved() {
+                    this.poll(first).await;
+                    (first, next) = (false, Instant::now() + this.poll_interval);
+                }
                 tokio::select! {
-                    () = tokio::time::sleep(this.poll_interval) => {}
+                    () = tokio::time::sleep_until(next.min(Instant::now() + LOOK_AT_OWNERS)) => {}
                     _ = stop.changed() => {}
                 }
             }
@@ -183,6 +222,16 @@ impl Ruler {
         self.shared.writer.stop(PATIENCE).await;
     }
 
+    fn owns(&self, (tenant, namespace, group): &Key) -> bool {
+        self.shared.owns.owns(tenant, namespace, group)
+    }
+
+    /// Whether a group that runs here is another ruler's now, or the other way round.
+    fn has_moved(&self) -> bool {
+        let (known, groups) = (self.known.lock(), self.groups.lock());
+        known.keys().any(|key| self.owns(key) != groups.contains_key(key))
+    }
+
     /// Reads the rules anew and starts, changes or stops groups as they say.
     async fn poll(self: &Arc<Self>, first: bool) {
         let this = self.clone();
@@ -191,25 +240,32 @@ impl Ruler {
             Ok(Err(error)) => return tracing::error!(%error, "rules cannot be read; the last ones go on"),
             Err(error) => return tracing::error!(%error, "reading rules failed unexpectedly; the last ones go on"),
         };
-        let (wanted, faulty) = read;
+        let (mut wanted, faulty) = read;
+        let known = wanted.clone();
         if first {
-            let known = wanted.keys().map(|(tenant, namespace, name)| self.shared.states.path(tenant, namespace, name));
+            let known = known.keys().map(|(tenant, namespace, name)| StateStore::key(tenant, namespace, name));
             let (states, known) = (self.shared.states.clone(), known.collect::<HashSet<_>>());
             // A file that cannot be read now may be mended: its states are kept.
             if faulty.is_empty() {
                 let _ = tokio::task::spawn_blocking(move || states.sweep(&known)).await;
             }
         }
+        wanted.retain(|key, _| self.owns(key));
+        let is_faulty = |key: &Key| faulty.contains(&(key.0.clone(), key.1.clone()));
         let gone: Vec<(Key, Running)> = {
             let mut groups = self.groups.lock();
-            let stays = |key: &Key| wanted.contains_key(key) || faulty.contains(&(key.0.clone(), key.1.clone()));
+            let stays = |key: &Key| wanted.contains_key(key) || (is_faulty(key) && self.owns(key));
             let gone: Vec<Key> = groups.keys().filter(|key| !stays(key)).cloned().collect();
             gone.into_iter().filter_map(|key| groups.remove_entry(&key)).collect()
         };
-        for (_, running) in gone {
+        for (key, running) in gone {
             let run = end(running, Instant::now() + PATIENCE).await;
-            let _ = tokio::task::spawn_blocking(move || run.retire()).await;
+            // No other ruler has it: there are no such rules any more.
+            let is_over = !known.contains_key(&key) && !is_faulty(&key);
+            let ending = move || if is_over { run.retire() } else { run.give_away() };
+            let _ = tokio::task::spawn_blocking(ending).await;
         }
+        *self.known.lock() = known;
         for (key, group) in wanted {
             self.put(key, group).await;
         }
@@ -265,7 +321,25 @@ impl Ruler {
         Ok((groups, faulty))
     }
 
-    /// How the groups of a tenant stand, sorted by namespace and name.
+    /// How all groups of a tenant stand, sorted by namespace and name: those of other rulers as far as the states of alerts
+    /// tell that the rulers share, which are at most an evaluation old. Of others nothing tells whether their rules could be
+    /// evaluated. Blocks.
+    pub fn all_groups(&self, tenant: &Tenant, filter: &Filter) -> Vec<GroupView> {
+        let mut views = self.groups(tenant, filter);
+        let running: HashSet<Key> = self.groups.lock().keys().cloned().collect();
+        let known: Vec<(Key, Group)> = {
+            let known = self.known.lock();
+            let of_others = known.iter().filter(|(key, _)| key.0 == *tenant && !running.contains(key));
+            of_others.map(|(key, group)| (key.clone(), group.clone())).collect()
+        };
+        views.extend(known.into_iter().filter_map(|((tenant, namespace, _), group)| {
+            view_elsewhere(&self.shared, &tenant, &namespace, &group, filter)
+        }));
+        views.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
+        views
+    }
+
+    /// How the groups of a tenant stand that run here, sorted by namespace and name.
     pub fn groups(&self, tenant: &Tenant, filter: &Filter) -> Vec<GroupView> {
         let groups = self.groups.lock();
         let runs: Vec<_> =

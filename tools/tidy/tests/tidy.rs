@@ -30,7 +30,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
     // The distributor replicates in its tests.
     ("narvi-querier", &["narvi", "narvi-distributor", "narvi-logs", "narvi-ring"]),
     ("narvi-read-cache", &["narvi", "narvi-cache"]),
-    ("narvi-ruler", &["narvi", "narvi-types", "narvi-config"]),
+    ("narvi-ruler", &["narvi", "narvi-types", "narvi-config", "narvi-ring"]),
     ("narvi-frontend", &["narvi", "narvi-cache", "narvi-config", "narvi-logs", "narvi-rpc"]),
     (
         "narvi-http",
@@ -42,6 +42,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
             "narvi-distributor",
             "narvi-logs",
             "narvi-patterns",
+            "narvi-ring",
             "narvi-ruler",
         ],
     ),

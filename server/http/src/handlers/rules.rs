@@ -19,7 +19,7 @@ use narvi::{
     },
 };
 use narvi_config::RulerLimits;
-use narvi_ruler::{Answer, Evaluate, Filter, Ruler, RulerError, decode_group, yaml};
+use narvi_ruler::{Answer, Evaluate, Filter, GroupView, Ruler, RulerError, decode_group, yaml};
 use serde::Serialize;
 
 use super::{Asked, query::check, read_body};
@@ -355,6 +355,12 @@ fn rule_json(rule: narvi_ruler::RuleView) -> RuleJson {
     }
 }
 
+/// The groups of a tenant, also those that other rulers have.
+async fn all_groups(ruler: Arc<Ruler>, tenant: Tenant, filter: Filter) -> Result<Vec<GroupView>, ApiError> {
+    let read = tokio::task::spawn_blocking(move || ruler.all_groups(&tenant, &filter)).await;
+    read.map_err(|_| ApiError::internal("the rules could not be read; the server's log says more"))
+}
+
 /// The state of rules, as Prometheus shows it.
 pub(crate) async fn prometheus_rules(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
     let ruler = app.ruler()?;
@@ -367,7 +373,8 @@ pub(crate) async fn prometheus_rules(State(app): State<Arc<App>>, asked: Asked) 
     let names = |name: &str| [asked.form.all(name), asked.form.all(&format!("{name}[]"))].concat();
     let filter =
         Filter { alerts, rule_names: names("rule_name"), rule_groups: names("rule_group"), files: names("file") };
-    let groups = ruler.groups(&tenant::one(&asked.tenants)?, &filter).into_iter().map(|group| GroupJson {
+    let groups = all_groups(ruler, tenant::one(&asked.tenants)?, filter).await?;
+    let groups = groups.into_iter().map(|group| GroupJson {
         name: group.name,
         file: group.file,
         rules: group.rules.into_iter().map(rule_json).collect(),
@@ -389,7 +396,7 @@ fn unknown_type(kind: &str) -> Response {
 
 /// The pending and firing alerts, as Prometheus shows them.
 pub(crate) async fn prometheus_alerts(State(app): State<Arc<App>>, asked: Asked) -> Result<Response, ApiError> {
-    let groups = app.ruler()?.groups(&tenant::one(&asked.tenants)?, &Filter::default());
+    let groups = all_groups(app.ruler()?, tenant::one(&asked.tenants)?, Filter::default()).await?;
     let alerts = groups.into_iter().flat_map(|group| group.rules).filter_map(|rule| rule.alerting);
     success(AlertsJson { alerts: alerts.flat_map(|alerting| alerting.alerts).map(alert_json).collect() })
 }

@@ -1,6 +1,7 @@
 //! A server on a port of its own, asked as clients do.
 
 mod bad_requests;
+mod cluster;
 mod deletes;
 mod elsewhere;
 mod endpoints;

@@ -1,6 +1,7 @@
 //! A ruler whose queries are answered by the test, and receivers that fail.
 
 mod samples;
+mod sharing;
 mod support;
 
 use std::{sync::Arc, time::Duration};
