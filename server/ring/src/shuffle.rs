@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::{clock::millis, instance::Instance, ring::Ring};
+use crate::{
+    clock::millis,
+    instance::{Instance, State},
+    ring::Ring,
+};
 
 impl Ring {
     /// The ring of the instances of one tenant: the same everywhere, and one that comes or goes changes at most one of
@@ -18,6 +22,13 @@ impl Ring {
     pub fn shuffle_shard_to_read(&self, tenant: &str, size: usize, lookback: Duration, now_ms: u64) -> Self {
         let since_ms = now_ms.saturating_sub(millis(lookback));
         self.shard(tenant, size, |instance| instance.registered_ms >= since_ms)
+    }
+
+    /// The same for work that one does: of those that are ACTIVE and healthy, so that the tenant always has someone.
+    pub fn shuffle_shard_to_work(&self, tenant: &str, size: usize, now_ms: u64) -> Self {
+        let works = |one: &&Arc<Instance>| one.state == State::Active && self.is_fresh(one, now_ms);
+        let working = self.instances.iter().filter(works).cloned().collect();
+        Self::of(working, self.settings.clone()).shard(tenant, size, |_| false)
     }
 
     /// Takes the instances of the highest scores; extra ones do not count.

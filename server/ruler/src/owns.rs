@@ -54,7 +54,7 @@ impl Owns for RingShare {
         let is_own = |ring: &narvi_ring::Ring| ring.owner(key, now_ms).is_some_and(|owner| owner.id == self.id);
         match self.shard_size.as_ref().map_or(0, |size| size(tenant)) {
             0 => is_own(&ring),
-            size => is_own(&ring.shuffle_shard(tenant.as_str(), size)),
+            size => is_own(&ring.shuffle_shard_to_work(tenant.as_str(), size, now_ms)),
         }
     }
 }

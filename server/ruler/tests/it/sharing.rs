@@ -73,7 +73,7 @@ async fn each_group_is_evaluated_by_one_ruler_and_moves_with_its_alerts() {
     (0..2).for_each(|n| cluster.publish(n, State::Active));
     let rulers = [cluster.ruler(0, folders[0].path()), cluster.ruler(1, folders[1].path())];
     for group in 0..GROUPS {
-        let text = format!("name: g{group}\ninterval: 100ms\nrules:\n- {{alert: A, expr: vector(1), for: 1h}}\n");
+        let text = format!("name: g{group}\ninterval: 100ms\nrules:\n- {{alert: A, expr: vector(1)}}\n");
         let group = decode_group(&text).unwrap_or_else(|error| panic!("{error}"));
         rulers[0].set_group(&Tenant::default(), "n", group).expect("it is written");
     }
