@@ -70,13 +70,14 @@ pub(crate) fn server(config: Config, listen: &str, in_memory: bool) -> Outcome {
     if let Some(member) = &mut member {
         settings.in_cluster = true;
         settings.tail_proxy = tail_proxy(&config)?;
+        member.tell(&mut settings)?;
         settings.registry = Some(member.registry());
     }
     let marker = settings.shutdown_marker.clone();
     let app = App::new(logs, settings);
     // A ruler keeps files.
     let has_ruler = !in_memory && config.cluster.roles.contains(Role::Ruler);
-    let ruler = if has_ruler { Some(ruler(&config, &app)?) } else { None };
+    let ruler = if has_ruler { Some(ruler(&config, &app, member.as_ref())?) } else { None };
     if let Some(ruler) = &ruler {
         let _entered = runtime.enter();
         ruler.start();
@@ -228,6 +229,8 @@ fn open(config: &Config, tenants: &Arc<Runtime>, place: Place) -> Outcome<Db> {
     if config.cluster.is_clustered() {
         // Who is elected is told later; who is no compactor never.
         builder = builder.upkeep(false);
+        // Until all that was pushed before a request to delete is in files, it is not done.
+        settings.retention.settle_secs = 2 * (settings.flush.max_age_secs + settings.flush.idle_secs);
         // Replicas write the same rows into as many tables, and only a merge makes one of them.
         let factor = config.cluster.rings.ingester.settings.replication_factor;
         if factor > 1 {
@@ -288,13 +291,16 @@ fn marker(folder: &Path) -> PathBuf {
 }
 
 /// Makes the ruler, which asks the server's own queries.
-fn ruler(config: &Config, app: &Arc<App>) -> Outcome<Arc<Ruler>> {
+fn ruler(config: &Config, app: &Arc<App>, member: Option<&Member>) -> Outcome<Arc<Ruler>> {
     let mut places = RulerPlaces::in_data(&own_folder(config), &config.ruler);
     if let RuleStorage::Objects(store) = &config.ruler.storage {
         places.objects = objects::open(store)?;
     }
-    let ruler = Ruler::new(&config.ruler, places, app.rule_queries())
-        .map_err(|error| Failure::of("the ruler cannot start", error))?;
+    let made = match member.map(Member::share).transpose()?.flatten() {
+        Some(share) => Ruler::sharing(&config.ruler, places, app.rule_queries(), share),
+        None => Ruler::new(&config.ruler, places, app.rule_queries()),
+    };
+    let ruler = made.map_err(|error| Failure::of("the ruler cannot start", error))?;
     app.attach_ruler(ruler.clone(), config.ruler.enable_api);
     Ok(ruler)
 }

@@ -2,7 +2,7 @@
 //!
 //! As in Loki, parameters come from the URL alone, also for POST.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, State},
@@ -176,6 +176,9 @@ pub(crate) async fn cancel_delete(State(app): State<Arc<App>>, asked: Deleting) 
     let force = asked.form.get("force") == "true";
     let tenant = asked.tenant;
     let cancelled = blocking(&app, move |app| Ok(app.compactor()?.cancel_delete(&tenant, id, force)?)).await?;
+    if cancelled {
+        seen_by_queriers(&app).await;
+    }
     if cancelled { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
 }
 

@@ -17,17 +17,18 @@ use std::{
     time::Duration,
 };
 
-use narvi::{Db, Store};
+use narvi::{Db, Store, Tenant};
 use narvi_config::{ClusterConfig, Config, IndexGatewayMode, RingConfig, Role, Runtime};
-use narvi_distributor::{ReplicationMetrics, ReplicationSettings, Replicator};
+use narvi_distributor::{ReplicationMetrics, ReplicationSettings, Replicator, RingShares};
 use narvi_frontend::Downstream;
-use narvi_http::App;
+use narvi_http::{App, HttpSettings, Rings};
 use narvi_index_gateway::IndexGateway;
 use narvi_ingester::{Ingester, IngesterSettings};
 use narvi_logs::Logs;
 use narvi_querier::{Querier, QuerierSettings};
 use narvi_ring::{Clock, Leader, LifecycleSettings, Membership, RingMetrics, RingName, RingView, SystemClock};
 use narvi_rpc::{CallObserver, ClientPool, Services};
+use narvi_ruler::{Owns, RingShare};
 use narvi_scheduler::{Scheduler, Worker};
 use prometheus_client::registry::Registry;
 use tokio::{
@@ -141,6 +142,34 @@ impl Member {
         found.cloned().ok_or_else(|| Failure(format!("there is no ring {name}")))
     }
 
+    /// What the pages of rings show, and with whom the limits of tenants are shared.
+    pub(crate) fn tell(&self, settings: &mut HttpSettings) -> Outcome {
+        let (membership, clock) = (self.membership.clone(), self.clock.clone());
+        let rings = Rings::new(self.cluster().roles, membership, self.views.clone(), clock.clone());
+        settings.cluster = Some(Arc::new(rings));
+        if self.is(Role::Distributor) {
+            let (distributors, ingesters) = (self.ring(RingName::Distributor)?, self.ring(RingName::Ingester)?);
+            settings.shares = Some(Arc::new(RingShares::new(distributors, ingesters, clock)));
+        }
+        Ok(())
+    }
+
+    /// Which groups of rules are this ruler's; nothing: all.
+    pub(crate) fn share(&self) -> Outcome<Option<Arc<dyn Owns>>> {
+        let given = &self.cluster().ruler;
+        if !given.enable_sharding {
+            return Ok(None);
+        }
+        let id = id_in(&self.cluster().rings.ruler);
+        let share = RingShare::new(self.ring(RingName::Ruler)?, self.clock.clone(), id);
+        if !given.shuffle_sharding {
+            return Ok(Some(Arc::new(share)));
+        }
+        let tenants = self.tenants.clone();
+        let size = move |tenant: &Tenant| tenants.limits(tenant.as_str()).ruler.tenant_shard_size;
+        Ok(Some(Arc::new(share.shuffled(Arc::new(size)))))
+    }
+
     fn schedulers(&self) -> Outcome<Schedulers> {
         Ok(Schedulers { ring: self.ring(RingName::Scheduler)?, clock: self.clock.clone() })
     }
@@ -200,8 +229,7 @@ impl Member {
     /// Of several compactors the elected one works.
     fn elect(&mut self, db: &Db) -> Outcome {
         let ring = self.ring(RingName::Compactor)?;
-        let given = &self.cluster().rings.compactor.id;
-        let id = if given.is_empty() { instance_id() } else { given.clone() };
+        let id = id_in(&self.cluster().rings.compactor);
         let db = db.clone();
         let tell = move |elected| db.set_upkeep(elected);
         self.leader = Some(Leader::follow(ring, id, self.clock.clone(), ELECTED_AFTER, tell));
@@ -354,6 +382,11 @@ pub(crate) fn instance_id() -> String {
     let told = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
     let host = || std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned());
     told.or_else(host).filter(|name| !name.is_empty()).unwrap_or_else(|| "narvi".to_owned())
+}
+
+/// What this instance is called in a ring.
+fn id_in(ring: &RingConfig) -> String {
+    if ring.id.is_empty() { instance_id() } else { ring.id.clone() }
 }
 
 /// Counts calls where requests are counted.

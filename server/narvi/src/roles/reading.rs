@@ -42,8 +42,7 @@ impl Reading<'_> {
         let given = &self.config.cluster.index_gateway;
         let addresses: Arc<dyn GatewayAddresses> = if !given.server_address.is_empty() {
             let names = Addresses::of_names(&given.server_address, LOOK_UP);
-            let names =
-                names.map_err(|error| Failure(format!("index_gateway_client.server_address: {error}")))?;
+            let names = names.map_err(|error| Failure(format!("index_gateway_client.server_address: {error}")))?;
             Arc::new(move |_: &Tenant| names.current().to_vec())
         } else if used {
             Arc::new(match given.mode {
