@@ -159,7 +159,7 @@ impl Lifecycle {
                 (step.save, changed) = (true, true);
             }
             Phase::Observing { until_ms } if now_ms >= until_ms => {
-                self.watch_or_activate(now_ms, false);
+                self.activate(now_ms);
                 changed = true;
             }
             _ => {}
@@ -248,9 +248,13 @@ impl Lifecycle {
             self.own.state = State::Joining;
             self.phase = Phase::Observing { until_ms: now_ms.saturating_add(observe_ms) };
         } else {
-            self.own.state = State::Active;
-            self.phase = Phase::Active { since_ms: now_ms };
+            self.activate(now_ms);
         }
+    }
+
+    fn activate(&mut self, now_ms: u64) {
+        self.own.state = State::Active;
+        self.phase = Phase::Active { since_ms: now_ms };
     }
 
     /// The record with a new heartbeat, which is above all before it even if the clock was set back.
@@ -364,6 +368,17 @@ mod tests {
         assert_eq!(life.step(19_000, &rival).publish.map(|record| record.state), Some(State::Active));
         let worse = with(&[other("c", State::Active, record.tokens, 0)]);
         assert!(life.step(19_001, &worse).publish.is_none(), "the other one gives up");
+    }
+
+    #[test]
+    fn one_that_returns_with_its_tokens_is_announced_first() {
+        let announces = LifecycleSettings { announce_period: Duration::from_secs(2), ..settings() };
+        let mut life = Lifecycle::new(announces, (0..8).collect(), 1);
+        let record = life.step(0, &Members::default()).publish.expect("it comes");
+        assert_eq!((record.state, record.tokens.len()), (State::Joining, 8));
+        assert!(life.step(1_999, &Members::default()).publish.is_none());
+        assert_eq!(life.step(2_000, &Members::default()).publish.map(|one| one.state), Some(State::Active));
+        assert!(life.step(2_001, &Members::default()).publish.is_none());
     }
 
     #[test]
