@@ -98,7 +98,19 @@ fn files_of_many_processes_serve_as_one() {
         let config = path(folder.path(), "loki.yaml");
         std::fs::write(&config, at_home(&text, folder.path(), s3.port)).expect("it can be written");
         let data = format!("-common.path-prefix={}", path(folder.path(), "data"));
-        let flags = ["-server.http-listen-port=0", "-server.http-listen-address=127.0.0.1", "-target=all", &data];
+        // One process of a cluster whose others are not there: it holds each stream alone.
+        let flags = [
+            "-server.http-listen-port=0",
+            "-server.http-listen-address=127.0.0.1",
+            "-server.grpc-listen-port=0",
+            "-memberlist.bind-port=0",
+            "-distributor.replication-factor=1",
+            "-ingester.join-after=0s",
+            "-ingester.observe-period=0s",
+            "-ingester.min-ready-duration=0s",
+            "-target=all",
+            &data,
+        ];
         let mut args = vec![format!("-config.file={config}")];
         args.extend(flags.map(str::to_owned));
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
