@@ -58,8 +58,8 @@ pub(crate) fn apply(reader: &Reader<'_>, caches: &mut Caches, warnings: &mut Vec
         if path == RESULTS
             && let Some(given) = reader.at(path)
         {
-            warnings
-                .push(format!("{}{path} is read, but no part of this version uses the cache yet", place(given.line)));
+            let warning = "is used where a query-frontend takes queries; one process with everything keeps no results";
+            warnings.push(format!("{}{path} {warning}", place(given.line)));
         }
     }
     let compressed = reader.optional_text("query_range.results_cache.compression")?;

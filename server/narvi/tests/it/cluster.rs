@@ -97,8 +97,12 @@ fn what_one_process_takes_another_answers() {
     assert!(status.contains(" 204 "), "{status} {answer}");
     // What is sent twice is answered once, from memory and from files.
     lines(&read, BOTH);
-    let (_, metrics) = read.ask("GET", "/metrics", "", "");
-    assert!(metrics.contains("loki_ring_members{name=\"ingester\",state=\"ACTIVE\"} 1"), "{metrics}");
+    // Figures of rings are taken every now and then.
+    let begun = Instant::now();
+    while !read.ask("GET", "/metrics", "", "").1.contains("loki_ring_members{name=\"ingester\",state=\"ACTIVE\"} 1") {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the ring has no ingester in the metrics");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     write.stop();
     read.stop();
 }
