@@ -58,7 +58,8 @@ pub(crate) fn apply(reader: &Reader<'_>, caches: &mut Caches, warnings: &mut Vec
         if path == RESULTS
             && let Some(given) = reader.at(path)
         {
-            let warning = "is used by processes that queries are split in; one process with everything keeps no results";
+            let warning =
+                "is used by processes that queries are split in; one process with everything keeps no results";
             warnings.push(format!("{}{path} {warning}", place(given.line)));
         }
     }
