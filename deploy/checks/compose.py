@@ -10,6 +10,8 @@ import sys
 
 import yaml
 
+from tree import scalars
+
 # What listens where, of the images that the files use.
 PORTS = {"narvi": {3100, 9095, 7946}, "minio/minio": {9000}, "redis": {6379}, "nginx": {8080}, "grafana/grafana": {3000}}
 TARGETS = {"distributor", "ingester", "querier", "query-frontend", "query-scheduler", "index-gateway", "compactor"}
@@ -21,17 +23,6 @@ NGINX_HOST = re.compile(r"^\s*set \$\w+ ([a-z0-9-]+);$", re.M)
 
 def image(service):
     return re.sub(r":[^/]*$", "", service["image"])
-
-
-def scalars(node, path=""):
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from scalars(value, f"{path}.{key}".lstrip("."))
-    elif isinstance(node, list):
-        for value in node:
-            yield from scalars(value, path)
-    else:
-        yield path, node
 
 
 def names(service, name):

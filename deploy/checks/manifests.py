@@ -14,23 +14,14 @@ import sys
 import kubernetes_validate
 import yaml
 
+from tree import scalars
+
 VERSIONS = ["1.30", "1.37"]
 # Of the Prometheus operator, whose schemas are not at hand.
 UNCHECKED = {"ServiceMonitor", "PrometheusRule"}
 WORKLOADS = {"Deployment", "StatefulSet"}
 HOST = re.compile(r"^(?:https?://|dnssrvnoa\+_\w+\._tcp\.|dns\+)?([a-z][a-z0-9.-]*?)(?::(\d+))?$")
 ADDRESS_KEYS = re.compile(r"(_address|_addresses|tail_proxy_url|endpoint|addresses|join_members|scheduler_address)$")
-
-
-def scalars(node, path=""):
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from scalars(value, f"{path}.{key}".lstrip("."))
-    elif isinstance(node, list):
-        for value in node:
-            yield from scalars(value, path)
-    else:
-        yield path, node
 
 
 class Deployment:

@@ -8,7 +8,7 @@ use narvi_types::{Matcher, Selector, Tenant, TimeRange};
 use super::{IndexAnswer, IndexLookUps, IndexQuestion, IndexTable, IndexWanted};
 use crate::{
     Error, ErrorKind, Result,
-    read::{Catalog, Finder, FoundBlocks, StoreCatalog},
+    read::{Catalog, Finder, FoundBlocks, StoreCatalog, Watch},
 };
 
 /// The tables of one manifest, seen through others.
@@ -88,30 +88,34 @@ impl AskedCatalog {
 }
 
 impl Catalog for AskedCatalog {
-    fn blocks(&self, tenant: &Tenant, selector: &Selector, range: TimeRange, budget: &Budget) -> Result<FoundBlocks> {
-        let look_up = || {
-            let asked = self.ask_blocks(tenant, selector, range, budget);
-            self.or_own(asked, || self.own.find_blocks(tenant, selector, range, budget))
-        };
-        self.own.tables.watch.measure(|stats| &mut stats.blocks, look_up)
+    fn watch(&self) -> &Watch {
+        self.own.watch()
     }
 
-    fn label_names(
+    fn find_blocks(
+        &self,
+        tenant: &Tenant,
+        selector: &Selector,
+        range: TimeRange,
+        budget: &Budget,
+    ) -> Result<FoundBlocks> {
+        let asked = self.ask_blocks(tenant, selector, range, budget);
+        self.or_own(asked, || self.own.find_blocks(tenant, selector, range, budget))
+    }
+
+    fn find_names(
         &self,
         tenant: &Tenant,
         matchers: &[Matcher],
         range: TimeRange,
         out: &mut BTreeSet<String>,
     ) -> Result<()> {
-        let look_up = || {
-            let asked = self.ask_texts(tenant, IndexWanted::LabelNames, matchers, range);
-            let asked = asked.map(|mut texts| out.append(&mut texts));
-            self.or_own(asked, || self.own.find_names(tenant, matchers, range, out))
-        };
-        self.own.tables.watch.measure(|stats| &mut stats.label_names, look_up)
+        let asked = self.ask_texts(tenant, IndexWanted::LabelNames, matchers, range);
+        let asked = asked.map(|mut texts| out.append(&mut texts));
+        self.or_own(asked, || self.own.find_names(tenant, matchers, range, out))
     }
 
-    fn label_values(
+    fn find_values(
         &self,
         tenant: &Tenant,
         name: &str,
@@ -119,11 +123,8 @@ impl Catalog for AskedCatalog {
         range: TimeRange,
         out: &mut BTreeSet<String>,
     ) -> Result<()> {
-        let look_up = || {
-            let asked = self.ask_texts(tenant, IndexWanted::LabelValues(name.to_owned()), matchers, range);
-            let asked = asked.map(|mut texts| out.append(&mut texts));
-            self.or_own(asked, || self.own.find_values(tenant, name, matchers, range, out))
-        };
-        self.own.tables.watch.measure(|stats| &mut stats.label_values, look_up)
+        let asked = self.ask_texts(tenant, IndexWanted::LabelValues(name.to_owned()), matchers, range);
+        let asked = asked.map(|mut texts| out.append(&mut texts));
+        self.or_own(asked, || self.own.find_values(tenant, name, matchers, range, out))
     }
 }

@@ -10,19 +10,53 @@ use narvi_logql::Budget;
 use narvi_types::{Labels, Matcher, Selector, Tenant, TimeRange};
 use roaring::RoaringBitmap;
 
-use super::tables::Tables;
+use super::{look_ups::Watch, tables::Tables};
 use crate::{
     Error, ErrorKind, Result,
     manifest::{FileEntry, Manifest},
 };
 
-/// Finds blocks. A querier without a disk asks another process; a database looks into its own tables.
+/// Finds blocks. A querier without a disk asks another process; a database looks into its own tables. What is implemented
+/// finds; what is called counts that too.
 pub(crate) trait Catalog: std::fmt::Debug + Send + Sync {
+    /// Where look-ups are counted.
+    fn watch(&self) -> &Watch;
+
+    /// What [`Catalog::blocks`] gives.
+    fn find_blocks(
+        &self,
+        tenant: &Tenant,
+        selector: &Selector,
+        range: TimeRange,
+        budget: &Budget,
+    ) -> Result<FoundBlocks>;
+
+    /// What [`Catalog::label_names`] adds.
+    fn find_names(
+        &self,
+        tenant: &Tenant,
+        matchers: &[Matcher],
+        range: TimeRange,
+        out: &mut BTreeSet<String>,
+    ) -> Result<()>;
+
+    /// What [`Catalog::label_values`] adds.
+    fn find_values(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+        out: &mut BTreeSet<String>,
+    ) -> Result<()>;
+
     /// The blocks of the selected streams that overlap the range.
     ///
     /// # Errors
     /// A table cannot be read or is damaged; the budget is used up.
-    fn blocks(&self, tenant: &Tenant, selector: &Selector, range: TimeRange, budget: &Budget) -> Result<FoundBlocks>;
+    fn blocks(&self, tenant: &Tenant, selector: &Selector, range: TimeRange, budget: &Budget) -> Result<FoundBlocks> {
+        self.watch().measure(|stats| &mut stats.blocks, || self.find_blocks(tenant, selector, range, budget))
+    }
 
     /// Adds the label names of streams that may have rows in the range.
     ///
@@ -34,7 +68,9 @@ pub(crate) trait Catalog: std::fmt::Debug + Send + Sync {
         matchers: &[Matcher],
         range: TimeRange,
         out: &mut BTreeSet<String>,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        self.watch().measure(|stats| &mut stats.label_names, || self.find_names(tenant, matchers, range, out))
+    }
 
     /// Adds the values of a label.
     ///
@@ -47,7 +83,9 @@ pub(crate) trait Catalog: std::fmt::Debug + Send + Sync {
         matchers: &[Matcher],
         range: TimeRange,
         out: &mut BTreeSet<String>,
-    ) -> Result<()>;
+    ) -> Result<()> {
+        self.watch().measure(|stats| &mut stats.label_values, || self.find_values(tenant, name, matchers, range, out))
+    }
 }
 
 /// Blocks by stream, and the packs that they lie in.
@@ -111,74 +149,6 @@ impl StoreCatalog {
         }
         Ok(parts)
     }
-}
-
-impl Catalog for StoreCatalog {
-    fn blocks(&self, tenant: &Tenant, selector: &Selector, range: TimeRange, budget: &Budget) -> Result<FoundBlocks> {
-        let look_up = || self.find_blocks(tenant, selector, range, budget);
-        self.tables.watch.measure(|stats| &mut stats.blocks, look_up)
-    }
-
-    fn label_names(
-        &self,
-        tenant: &Tenant,
-        matchers: &[Matcher],
-        range: TimeRange,
-        out: &mut BTreeSet<String>,
-    ) -> Result<()> {
-        let look_up = || self.find_names(tenant, matchers, range, out);
-        self.tables.watch.measure(|stats| &mut stats.label_names, look_up)
-    }
-
-    fn label_values(
-        &self,
-        tenant: &Tenant,
-        name: &str,
-        matchers: &[Matcher],
-        range: TimeRange,
-        out: &mut BTreeSet<String>,
-    ) -> Result<()> {
-        let look_up = || self.find_values(tenant, name, matchers, range, out);
-        self.tables.watch.measure(|stats| &mut stats.label_values, look_up)
-    }
-}
-
-impl StoreCatalog {
-    pub(crate) fn find_blocks(
-        &self,
-        tenant: &Tenant,
-        selector: &Selector,
-        range: TimeRange,
-        budget: &Budget,
-    ) -> Result<FoundBlocks> {
-        let parts = self.parts(tenant, range)?;
-        let mut finder = Finder::new(parts.len());
-        for (file, table, part) in &parts {
-            finder.add_table(table, part, selector.matchers(), range, budget).map_err(|why| why.of(&file.key))?;
-        }
-        Ok(finder.found)
-    }
-
-    pub(crate) fn find_names(
-        &self,
-        tenant: &Tenant,
-        matchers: &[Matcher],
-        range: TimeRange,
-        out: &mut BTreeSet<String>,
-    ) -> Result<()> {
-        self.collect(tenant, matchers, range, out, |part, series| part.label_names(series))
-    }
-
-    pub(crate) fn find_values(
-        &self,
-        tenant: &Tenant,
-        name: &str,
-        matchers: &[Matcher],
-        range: TimeRange,
-        out: &mut BTreeSet<String>,
-    ) -> Result<()> {
-        self.collect(tenant, matchers, range, out, |part, series| part.label_values(name, series))
-    }
 
     /// Adds what `look_up` finds in each part: among all series, or those that pass the matchers.
     fn collect(
@@ -195,6 +165,48 @@ impl StoreCatalog {
             out.extend(look_up(&part, series.as_ref()).map_err(failed)?.into_iter().map(str::to_owned));
         }
         Ok(())
+    }
+}
+
+impl Catalog for StoreCatalog {
+    fn watch(&self) -> &Watch {
+        &self.tables.watch
+    }
+
+    fn find_blocks(
+        &self,
+        tenant: &Tenant,
+        selector: &Selector,
+        range: TimeRange,
+        budget: &Budget,
+    ) -> Result<FoundBlocks> {
+        let parts = self.parts(tenant, range)?;
+        let mut finder = Finder::new(parts.len());
+        for (file, table, part) in &parts {
+            finder.add_table(table, part, selector.matchers(), range, budget).map_err(|why| why.of(&file.key))?;
+        }
+        Ok(finder.found)
+    }
+
+    fn find_names(
+        &self,
+        tenant: &Tenant,
+        matchers: &[Matcher],
+        range: TimeRange,
+        out: &mut BTreeSet<String>,
+    ) -> Result<()> {
+        self.collect(tenant, matchers, range, out, |part, series| part.label_names(series))
+    }
+
+    fn find_values(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+        out: &mut BTreeSet<String>,
+    ) -> Result<()> {
+        self.collect(tenant, matchers, range, out, |part, series| part.label_values(name, series))
     }
 }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use narvi::Tenant;
-use narvi_logs::{Forward, Forwarded, Forwarding, LogsError, Request};
+use narvi_logs::{Forward, Forwarded, Forwarding, LogsError, Request, with_causes};
 use reqwest::{Client, Method, Url, redirect};
 
 /// Larger answers are refused.
@@ -70,7 +70,7 @@ impl Forward for Downstream {
             }
             let lost = |error: reqwest::Error| {
                 let status = if error.is_timeout() { 504 } else { 502 };
-                let text = explain(&error.without_url());
+                let text = with_causes(&error.without_url());
                 LogsError::answer(status, format!("the server of frontend.downstream_url does not answer: {text}"))
             };
             let mut answer = sent.send().await.map_err(lost)?;
@@ -90,15 +90,4 @@ impl Forward for Downstream {
             Ok(Forwarded { status, headers, body: body.freeze() })
         })
     }
-}
-
-/// An error with its causes.
-fn explain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }

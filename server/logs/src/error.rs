@@ -26,3 +26,14 @@ impl LogsError {
         Self::Answer { status, message: message.into() }
     }
 }
+
+/// The text of an error and those of its causes.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}

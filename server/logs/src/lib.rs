@@ -17,7 +17,7 @@ use narvi::{
 };
 
 pub use crate::elsewhere::{Asking, Evaluate, Forward, Forwarded, Forwarding, Request};
-pub use crate::error::LogsError;
+pub use crate::error::{LogsError, with_causes};
 
 /// What the roles of a process can do with logs.
 #[derive(Clone, Default)]

@@ -14,6 +14,7 @@ use axum::{
 };
 use futures_util::{SinkExt as _, StreamExt as _};
 use narvi_config::ClientTls;
+use narvi_logs::with_causes;
 use reqwest::{Certificate, Client, Identity, Upgraded, Url, redirect};
 use tokio::time::timeout;
 use tokio_tungstenite::{
@@ -118,7 +119,7 @@ impl TailProxy {
         let answer = timeout(HANDSHAKE, request.send()).await;
         let answer = answer.map_err(|_| lost("does not answer in time".to_owned()))?;
         let mut answer =
-            answer.map_err(|error| lost(format!("cannot be reached: {}", explain(&error.without_url()))))?;
+            answer.map_err(|error| lost(format!("cannot be reached: {}", with_causes(&error.without_url()))))?;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             let (status, mut text) = (answer.status(), Vec::new());
             while text.len() < MOST_TEXT
@@ -133,7 +134,7 @@ impl TailProxy {
         if accepted.as_deref() != Some(derive_accept_key(key.as_bytes()).as_bytes()) {
             return Err(lost("answers a handshake that was not made".to_owned()));
         }
-        let stream = answer.upgrade().await.map_err(|error| lost(format!("broke off: {}", explain(&error))))?;
+        let stream = answer.upgrade().await.map_err(|error| lost(format!("broke off: {}", with_causes(&error))))?;
         let config = WebSocketConfig::default().max_message_size(Some(MOST_FRAME)).max_frame_size(Some(MOST_FRAME));
         Ok(WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await)
     }
@@ -149,17 +150,6 @@ enum Refused {
 
 fn read(path: &str) -> Result<Vec<u8>, TailProxyError> {
     fs::read(path).map_err(|source| TailProxyError::File { path: path.into(), source })
-}
-
-/// An error with its causes.
-fn explain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 /// Passes a tail on, on the path that it was asked for on.

@@ -18,7 +18,7 @@ use std::{
 };
 
 use narvi::{Db, Store, Tenant};
-use narvi_config::{ClusterConfig, Config, IndexGatewayMode, RingConfig, Role, Runtime};
+use narvi_config::{ClusterConfig, Config, RingConfig, Role, Runtime};
 use narvi_distributor::{ReplicationMetrics, ReplicationSettings, Replicator, RingShares};
 use narvi_frontend::Downstream;
 use narvi_http::{App, HttpSettings, Rings};
@@ -257,9 +257,8 @@ impl Member {
 
     fn querier(&self, store: &Arc<dyn Store>) -> Outcome<Querier> {
         let cluster = self.cluster();
-        let gateways = cluster.index_gateway.mode == IndexGatewayMode::Ring;
-        let ring = self.ring(RingName::IndexGateway)?;
-        let reader = self.reading(store).with_gateways(&ring, &self.clock, gateways)?;
+        let gateways = self.ring(RingName::IndexGateway)?;
+        let reader = self.reading(store).with_gateways(gateways, self.clock.clone())?;
         let settings = QuerierSettings {
             query_ingesters_within: cluster.querier.query_ingesters_within,
             query_store_only: cluster.querier.query_store_only,

@@ -38,17 +38,14 @@ impl Reading<'_> {
     }
 
     /// Opens the store as a querier does: gateways are asked where there are some.
-    pub(super) fn with_gateways(&self, ring: &Arc<RingView>, clock: &Arc<dyn Clock>, used: bool) -> Outcome<Reader> {
+    pub(super) fn with_gateways(&self, ring: Arc<RingView>, clock: Arc<dyn Clock>) -> Outcome<Reader> {
         let given = &self.config.cluster.index_gateway;
         let addresses: Arc<dyn GatewayAddresses> = if !given.server_address.is_empty() {
             let names = Addresses::of_names(&given.server_address, LOOK_UP);
             let names = names.map_err(|error| Failure(format!("index_gateway_client.server_address: {error}")))?;
             Arc::new(move |_: &Tenant| names.current().to_vec())
-        } else if used {
-            Arc::new(match given.mode {
-                IndexGatewayMode::Ring => RingGateways::of_tenants(ring.clone(), clock.clone()),
-                IndexGatewayMode::Simple => RingGateways::any(ring.clone(), clock.clone()),
-            })
+        } else if given.mode == IndexGatewayMode::Ring {
+            Arc::new(RingGateways::of_tenants(ring, clock))
         } else {
             return self.open(ReaderIndex { others: None, fallback: true, folder: None });
         };
