@@ -114,7 +114,7 @@ pub use crate::error::{Error, Position};
 pub use crate::eval::{
     Answer, Data, Gathered, Leaf, LeafScope, MAX_POINTS, Params, Partial, Piece, Plan, Query, ResultEntry, Row,
     RowSummary, Sample, Series, Statistics, StreamResult, align_to_step, check_resolution, evaluate, evaluate_leaf,
-    for_each_row,
+    floor_to_step, for_each_row,
 };
 pub use crate::pipeline::{LabelNeeds, Needs, Pipeline, RowOut, Runner, SeriesLabels, ValueNeeds};
 pub use crate::source::{

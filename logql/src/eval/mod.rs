@@ -26,7 +26,7 @@ pub use self::{
     answer::{Answer, Data, ResultEntry, Row, Sample, Series, StreamResult},
     gather::Gathered,
     leaf::evaluate_leaf,
-    params::{MAX_POINTS, Params, align_to_step, check_resolution},
+    params::{MAX_POINTS, Params, align_to_step, check_resolution, floor_to_step},
     partial::{Partial, Statistics},
     piece::Piece,
     plan::{Leaf, LeafScope, Plan, Query},

@@ -162,12 +162,17 @@ pub fn align_to_step(start_ns: i64, end_ns: i64, step_ns: i64) -> (i64, i64) {
     if step_ns <= 0 {
         return (start_ns, end_ns);
     }
-    let start = start_ns.div_euclid(step_ns).saturating_mul(step_ns);
     let end = match end_ns.rem_euclid(step_ns) {
         0 => end_ns,
         rest => end_ns.saturating_add(step_ns - rest),
     };
-    (start, end)
+    (floor_to_step(start_ns, step_ns), end)
+}
+
+/// Moves a time down to a multiple of the step, as Loki does with `query_range.align_queries_with_step`. A step of 0 or
+/// less changes nothing.
+pub fn floor_to_step(time_ns: i64, step_ns: i64) -> i64 {
+    if step_ns <= 0 { time_ns } else { time_ns.div_euclid(step_ns).saturating_mul(step_ns) }
 }
 
 /// Refuses ranges of more than [`MAX_POINTS`] steps; to be asked before [`align_to_step`], as Loki does.
@@ -194,7 +199,7 @@ mod tests {
     use narvi_types::{Direction, wire::Reader};
     use proptest::prelude::*;
 
-    use super::{Params, align_to_step, check_resolution};
+    use super::{Params, align_to_step, check_resolution, floor_to_step};
 
     const S: i64 = 1_000_000_000;
 
@@ -204,6 +209,8 @@ mod tests {
         assert_eq!(align_to_step(60 * S, 120 * S, 60 * S), (60 * S, 120 * S));
         assert_eq!(align_to_step(-1, 1, 10), (-10, 10));
         assert_eq!(align_to_step(3, 4, 0), (3, 4));
+        assert_eq!([floor_to_step(-1, 10), floor_to_step(29, 10), floor_to_step(30, 10)], [-10, 20, 30]);
+        assert_eq!(floor_to_step(3, 0), 3);
     }
 
     #[test]

@@ -102,7 +102,7 @@ pub(crate) fn apply(
     cluster_read::query_range(reader, &mut cluster.query_range)?;
     cluster_read::scheduler(reader, &mut cluster.scheduler)?;
     cluster_read::index_gateway(reader, cluster.roles, &cluster.rings, &mut cluster.index_gateway, warnings)?;
-    cluster_read::ruler(reader, cluster.roles, &cluster.rings, &mut cluster.ruler, warnings)?;
+    cluster_read::ruler(reader, &cluster.rings, &mut cluster.ruler, warnings)?;
     cluster_read::url(reader, "common.compactor_address", &mut cluster.compactor_address)?;
     scheduler_ring(reader, cluster)?;
     check_rings(reader, cluster, warnings)
@@ -179,8 +179,7 @@ fn check_rings(reader: &Reader<'_>, cluster: &ClusterConfig, warnings: &mut Vec<
     }
     let store_only = cluster.querier.query_store_only;
     for role in [Role::Querier, Role::Ruler] {
-        let local = role == Role::Querier || cluster.ruler.remote_evaluation.is_none();
-        if has(role) && !has(Role::Ingester) && local && !store_only {
+        if has(role) && !has(Role::Ingester) && !store_only {
             return alone(role, "ingester");
         }
     }

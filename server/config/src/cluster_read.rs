@@ -79,8 +79,6 @@ pub struct ClientTls {
     pub key_path: String,
     /// Whom the server's certificate must be signed by; empty for the system's.
     pub ca_path: String,
-    /// The name that the server's certificate must have; empty for the host's.
-    pub server_name: String,
     /// Whether any certificate will do.
     pub insecure_skip_verify: bool,
 }
@@ -220,8 +218,6 @@ pub struct RulerCluster {
     pub enable_sharding: bool,
     /// Whether each tenant has rulers of its own, `ruler_tenant_shard_size` of them.
     pub shuffle_sharding: bool,
-    /// Host and port of the gRPC of frontends that evaluate rules; `None`: the ruler does it itself.
-    pub remote_evaluation: Option<String>,
 }
 
 /// Reads `querier` and `frontend_worker`.
@@ -287,7 +283,6 @@ pub(crate) fn frontend(
     reader.text(&tls("tls_cert_path"), &mut frontend.tail_tls.cert_path)?;
     reader.text(&tls("tls_key_path"), &mut frontend.tail_tls.key_path)?;
     reader.text(&tls("tls_ca_path"), &mut frontend.tail_tls.ca_path)?;
-    reader.text(&tls("tls_server_name"), &mut frontend.tail_tls.server_name)?;
     reader.bool(&tls("tls_insecure_skip_verify"), &mut frontend.tail_tls.insecure_skip_verify)?;
     reader.duration(&key("graceful_shutdown_timeout"), &mut frontend.graceful_shutdown_timeout)
 }
@@ -365,7 +360,6 @@ pub(crate) fn index_gateway(
 /// Reads what `ruler` says of several rulers.
 pub(crate) fn ruler(
     reader: &Reader<'_>,
-    roles: Roles,
     rings: &Rings,
     ruler: &mut RulerCluster,
     warnings: &mut Vec<String>,
@@ -381,23 +375,14 @@ pub(crate) fn ruler(
     let mode = part.text("mode")?.unwrap_or_default();
     // Groups are spread over their interval anyway.
     part.text("max_jitter")?;
-    let mut frontend = None;
     if let Some(part) = part.child("query_frontend") {
-        frontend = part.text("address")?.filter(|address| !address.is_empty());
+        part.text("address")?;
     }
     match mode.as_str() {
         "" | "local" => {}
-        "remote" if roles.is_whole() => {
-            warnings.push("ruler.evaluation.mode: rules are evaluated in this process, not remotely".to_owned());
+        "remote" => {
+            warnings.push("ruler.evaluation.mode: rules are evaluated in this process, not remotely".to_owned())
         }
-        "remote" => match frontend {
-            Some(address) => ruler.remote_evaluation = Some(address),
-            None => {
-                let message = "is remote, and query_frontend.address is missing: set it to the gRPC address of the \
-                               frontends";
-                return Err(part.wrong("mode", message.to_owned()));
-            }
-        },
         other => return Err(part.wrong("mode", format!("{other:?} is neither local nor remote"))),
     }
     part.finish()

@@ -140,10 +140,6 @@ fn rules_are_spread_over_rulers_that_know_each_other() {
     );
     assert!(config.cluster.ruler.shuffle_sharding && config.warnings.is_empty(), "{:?}", config.warnings);
     assert_eq!(config.limits.ruler.tenant_shard_size, 2);
-    let remote = "ruler: {evaluation: {mode: remote, query_frontend: {address: 'f:9095'}}}\n";
-    let config = read(&format!("target: ruler\n{remote}"));
-    assert_eq!(config.cluster.ruler.remote_evaluation.as_deref(), Some("f:9095"));
-    let config = read(remote);
-    assert_eq!(config.cluster.ruler.remote_evaluation, None);
+    let config = read("ruler: {evaluation: {mode: remote, query_frontend: {address: 'f:9095'}}}\n");
     assert_eq!(config.warnings, ["ruler.evaluation.mode: rules are evaluated in this process, not remotely"]);
 }

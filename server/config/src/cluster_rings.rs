@@ -14,6 +14,8 @@ use crate::{
 
 /// Members of rings that the ring does without are forgotten after so many times the heartbeat's timeout.
 const FORGET_AFTER_TIMEOUTS: u32 = 10;
+/// How many heartbeats of one that lives are at least on their way within the heartbeat's timeout.
+const BEATS_PER_TIMEOUT: u32 = 3;
 
 /// Where the records of a ring are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,10 +107,13 @@ impl RingConfig {
 
     /// The life of this instance in the ring. `id` is taken where the file names none; `address` is host and port.
     pub fn lifecycle(&self, id: &str, address: &str) -> LifecycleSettings {
+        // Else one that lives would be dead for the others from time to time.
+        let timeout = self.settings.heartbeat_timeout;
+        let longest = if timeout.is_zero() { Duration::MAX } else { timeout / BEATS_PER_TIMEOUT };
         LifecycleSettings {
             zone: self.zone.clone(),
             num_tokens: self.num_tokens,
-            heartbeat_period: self.heartbeat_period,
+            heartbeat_period: self.heartbeat_period.min(longest),
             join_after: self.join_after,
             observe_period: self.observe_period,
             min_ready_duration: self.min_ready_duration,
@@ -288,19 +293,12 @@ fn lifecycler(reader: &Reader<'_>, ring: &mut RingConfig, foreign: &mut Foreign<
     reader.duration(&key("heartbeat_timeout"), &mut ring.settings.heartbeat_timeout)?;
     common_keys(reader, "ingester.lifecycler.ring", ring, foreign)?;
     reader.count(&key("ring.replication_factor"), &mut ring.settings.replication_factor)?;
-    reader.text(&key("id"), &mut ring.id)?;
-    reader.text(&key("address"), &mut ring.address)?;
-    port(reader, &key("port"), &mut ring.port)?;
-    reader.words(&key("interface_names"), &mut ring.interface_names)?;
-    reader.text(&key("availability_zone"), &mut ring.zone)?;
-    tokens(reader, &key("num_tokens"), &mut ring.num_tokens)?;
-    period(reader, &key("heartbeat_period"), &mut ring.heartbeat_period)?;
+    own_keys(reader, "ingester.lifecycler", ["id", "address", "port", "interface_names", "availability_zone"], ring)?;
     reader.duration(&key("join_after"), &mut ring.join_after)?;
     reader.duration(&key("observe_period"), &mut ring.observe_period)?;
     reader.duration(&key("min_ready_duration"), &mut ring.min_ready_duration)?;
     reader.duration(&key("final_sleep"), &mut ring.final_sleep)?;
     reader.bool(&key("unregister_on_shutdown"), &mut ring.unregister_on_shutdown)?;
-    ring.tokens_file_path = reader.optional_text(&key("tokens_file_path"))?.map(PathBuf::from);
     let mut forget = false;
     reader.bool("ingester.autoforget_unhealthy", &mut forget)?;
     ring.forget_after =
@@ -321,16 +319,30 @@ fn section(
         reader.count(&key("replication_factor"), &mut ring.settings.replication_factor)?;
         ring.settings.replication_factor = ring.settings.replication_factor.max(1);
     }
-    reader.text(&key("instance_id"), &mut ring.id)?;
-    reader.text(&key("instance_addr"), &mut ring.address)?;
-    port(reader, &key("instance_port"), &mut ring.port)?;
-    reader.words(&key("instance_interface_names"), &mut ring.interface_names)?;
-    reader.text(&key("instance_availability_zone"), &mut ring.zone)?;
+    let names =
+        ["instance_id", "instance_addr", "instance_port", "instance_interface_names", "instance_availability_zone"];
+    own_keys(reader, path, names, ring)?;
+    let timeout = ring.settings.heartbeat_timeout;
+    ring.forget_after = (!timeout.is_zero()).then(|| timeout.saturating_mul(FORGET_AFTER_TIMEOUTS));
+    Ok(())
+}
+
+/// How this process is in a ring. The section of the ingester's has other names for where it is.
+fn own_keys(
+    reader: &Reader<'_>,
+    path: &str,
+    [id, address, port_name, interfaces, zone]: [&str; 5],
+    ring: &mut RingConfig,
+) -> Result<(), ConfigError> {
+    let key = |name: &str| format!("{path}.{name}");
+    reader.text(&key(id), &mut ring.id)?;
+    reader.text(&key(address), &mut ring.address)?;
+    port(reader, &key(port_name), &mut ring.port)?;
+    reader.words(&key(interfaces), &mut ring.interface_names)?;
+    reader.text(&key(zone), &mut ring.zone)?;
     tokens(reader, &key("num_tokens"), &mut ring.num_tokens)?;
     period(reader, &key("heartbeat_period"), &mut ring.heartbeat_period)?;
     ring.tokens_file_path = reader.optional_text(&key("tokens_file_path"))?.map(PathBuf::from);
-    let timeout = ring.settings.heartbeat_timeout;
-    ring.forget_after = (!timeout.is_zero()).then(|| timeout.saturating_mul(FORGET_AFTER_TIMEOUTS));
     Ok(())
 }
 

@@ -124,6 +124,15 @@ fn an_ingester_is_in_its_ring_as_the_file_says() {
 }
 
 #[test]
+fn heartbeats_come_within_their_timeout() {
+    for (timeout, period) in [("10s", 10_000 / 3), ("2m", 15_000), ("0s", 15_000)] {
+        let config = read(&format!("common: {{ring: {{heartbeat_timeout: {timeout}}}}}"));
+        let life = config.cluster.rings.compactor.lifecycle("a", "a:1");
+        assert_eq!(life.heartbeat_period.as_millis(), period, "{timeout}");
+    }
+}
+
+#[test]
 fn common_ring_counts_for_all_rings() {
     let config = read(
         "common:\n  replication_factor: 2\n  ring:\n    kvstore: {store: memberlist}\n    instance_addr: 10.0.0.7\n    \

@@ -68,6 +68,8 @@ pub struct HttpSettings {
     pub multi_tenant_queries: bool,
     /// Whether a request may tighten its limits by the header `X-Loki-Query-Limits`.
     pub per_request_limits: bool,
+    /// Whether start and end of metric queries are rounded down to the step, rather than the end up.
+    pub align_queries_with_step: bool,
     /// Whether answers to queries are compressed for clients that accept it.
     pub compress_responses: bool,
     /// How long a tail may live.
@@ -115,6 +117,7 @@ impl Default for HttpSettings {
             query_memory_bytes: 1 << 30,
             multi_tenant_queries: false,
             per_request_limits: false,
+            align_queries_with_step: false,
             compress_responses: false,
             tail_max_duration: Duration::from_secs(3600),
             tail_proxy: None,

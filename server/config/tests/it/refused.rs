@@ -283,11 +283,6 @@ const REFUSED: &[(&str, &str)] = &[
          shuffle-sharding",
     ),
     (
-        "target: ruler\nruler: {evaluation: {mode: remote}}",
-        "invalid config: line 2: ruler.evaluation.mode: is remote, and query_frontend.address is missing: set it to the gRPC \
-         address of the frontends",
-    ),
-    (
         "limits_config: {max_query_capacity: 2}",
         "invalid config: line 1: limits_config.max_query_capacity: \"2\" is not a number from 0 to 1",
     ),

@@ -74,6 +74,9 @@ pub(crate) async fn query_range(State(app): State<Arc<App>>, asked: Asked) -> Re
     params.limit = Some(limit);
     match &expr {
         Expr::Log(_) => check_entries(limit, limits)?,
+        Expr::Metric(_) if app.settings.align_queries_with_step => {
+            (params.start_ns, params.end_ns) = (logql::floor_to_step(start, step), logql::floor_to_step(end, step));
+        }
         Expr::Metric(_) if !limits.split_queries_by_interval.is_zero() => {
             (params.start_ns, params.end_ns) = logql::align_to_step(start, end, step);
         }

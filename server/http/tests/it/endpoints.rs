@@ -1,8 +1,11 @@
 //! Endpoints of a process: what they change, and the forms in which they answer.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use narvi_http::Host;
@@ -112,6 +115,29 @@ fn long_answers_are_compressed_for_those_who_accept_it() {
     assert!(unpacked.contains(&line) && packed.body.len() < 2000);
     let short = server.ask("GET", "/loki/api/v1/labels", "X-Scope-OrgID: t\r\nAccept-Encoding: gzip\r\n", b"");
     assert!(!short.head.to_lowercase().contains("content-encoding"));
+}
+
+#[test]
+fn metric_queries_are_aligned_with_their_step() {
+    // Five seconds past a minute, until five seconds past another.
+    let query = encoded(r#"count_over_time({app="a"}[5m])"#);
+    let path = format!("/loki/api/v1/query_range?query={query}&start=65&end=245&step=60");
+    for (is_aligned, split, times) in [
+        (false, 3600, [60, 120, 180, 240, 300].as_slice()),
+        (true, 3600, &[60, 120, 180, 240]),
+        (true, 0, &[60, 120, 180, 240]),
+        (false, 0, &[65, 125, 185, 245]),
+    ] {
+        let server = Server::start(|settings| {
+            settings.align_queries_with_step = is_aligned;
+            settings.limits.split_queries_by_interval = Duration::from_secs(split);
+        });
+        server.push("t", r#"{"streams":[{"stream":{"app":"a"},"values":[["1000000000","x"]]}]}"#);
+        let answer = server.get("t", &path).json();
+        let values = answer["data"]["result"][0]["values"].as_array().expect("values").clone();
+        let found: Vec<i64> = values.iter().filter_map(|value| value[0].as_i64()).collect();
+        assert_eq!(found, times, "{is_aligned} {split}");
+    }
 }
 
 #[test]
