@@ -96,6 +96,9 @@ pub struct CompactionSettings {
     /// How many tables of one level, and of one tenant and period if they are split, are merged into one of the next
     /// level. At least 2.
     pub tables_per_level: usize,
+    /// Tables that overlap in time and to which none came for so many seconds are merged too, however few they are;
+    /// `u64::MAX` for never. For stores that several processes write the same rows to.
+    pub quiet_secs: u64,
     /// The most bytes of files that are merged at once; files of half of it are never merged again.
     pub max_merge_bytes: u64,
     /// Bytes of a pack after which the next one is begun. A pack is held in memory until it is complete.
@@ -160,6 +163,7 @@ impl Default for CompactionSettings {
             interval_ms: 10_000,
             garbage_interval_secs: 600,
             tables_per_level: 8,
+            quiet_secs: u64::MAX,
             max_merge_bytes: 2 << 30,
             max_pack_bytes: 64 << 20,
             min_split_bytes: 32 << 20,

@@ -150,5 +150,6 @@ impl Maintainer {
         let state = self.writer.state().load();
         let damaged = self.running.lock();
         !super::policy::tiers(&state.manifest, &self.writer.settings().compaction, &damaged).is_empty()
+            || !self.leftovers(&state.manifest, &damaged).is_empty()
     }
 }

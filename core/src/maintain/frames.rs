@@ -12,7 +12,7 @@ use narvi_index::BlockRef;
 use narvi_logql::{self as logql, Batch, Lines, Segment, SourceError};
 use narvi_types::{Labels, Metadata, Tenant};
 
-use super::{inputs::Input, stop::Stop, switch::Switch};
+use super::{ahead::Ahead, inputs::Input, stop::Stop, switch::Switch};
 use crate::{
     Error, ErrorKind,
     deletes::{Judge, RowCuts},
@@ -51,6 +51,34 @@ impl Frame {
         let end = offsets.last().map_or(start, |end| *end as usize);
         let ends = offsets.get(1..).unwrap_or(&[]).iter().map(move |end| *end as usize - start);
         (self.lines.get(start..end).unwrap_or(&[]), ends)
+    }
+
+    /// How many rows from `start` on equal those of another frame from `other_start` on, in time, line and metadata; at most
+    /// `most`, which both have.
+    pub(super) fn same_rows(&self, start: usize, other: &Self, other_start: usize, most: usize) -> usize {
+        let own = self.times.get(start..start + most).unwrap_or(&[]);
+        let theirs = other.times.get(other_start..other_start + most).unwrap_or(&[]);
+        let mut same = own.iter().zip(theirs).take_while(|(a, b)| a == b).count();
+        let length = |frame: &Self, row: usize| match frame.offsets.get(row..row + 2) {
+            Some(&[from, to]) => to.checked_sub(from),
+            _ => None,
+        };
+        let lengths = |row: &usize| {
+            let own = length(self, start + row);
+            own.is_some() && own == length(other, other_start + row)
+        };
+        same = (0..same).take_while(lengths).count();
+        let (own, ends) = self.lines(start..start + same);
+        let (theirs, _) = other.lines(other_start..other_start + same);
+        if own != theirs {
+            let first = own.iter().zip(theirs).take_while(|(a, b)| a == b).count();
+            same = ends.take_while(|end| *end <= first).count();
+        }
+        if self.has_metadata() || other.has_metadata() {
+            let equal = |row: &usize| self.metadata(start + row) == other.metadata(other_start + row);
+            same = (0..same).take_while(equal).count();
+        }
+        same
     }
 
     /// The metadata of a row, if it has any.
@@ -130,12 +158,16 @@ pub(super) struct Frames<'a> {
     input: &'a Input,
     packs: &'a Packs,
     switch: &'a Switch,
+    /// Bytes that may be fetched in advance.
+    ahead_bytes: usize,
+    /// The pack that is being read.
+    pack: Option<(u32, Arc<Ahead>)>,
     last: Option<(u32, u32, Arc<Frame>)>,
 }
 
 impl<'a> Frames<'a> {
-    pub(super) fn new(input: &'a Input, packs: &'a Packs, switch: &'a Switch) -> Self {
-        Self { input, packs, switch, last: None }
+    pub(super) fn new(input: &'a Input, packs: &'a Packs, switch: &'a Switch, ahead_bytes: usize) -> Self {
+        Self { input, packs, switch, ahead_bytes, pack: None, last: None }
     }
 
     /// The frame of a block of a tenant.
@@ -164,7 +196,7 @@ impl<'a> Frames<'a> {
         Ok(frame)
     }
 
-    fn read(&self, tenant: &Tenant, block: &BlockRef) -> Result<Frame, Stop> {
+    fn read(&mut self, tenant: &Tenant, block: &BlockRef) -> Result<Frame, Stop> {
         self.switch.check()?;
         // Whoever waits for a processor goes first.
         std::thread::yield_now();
@@ -174,7 +206,12 @@ impl<'a> Frames<'a> {
         };
         let open = self.packs.open(key).map_err(|error| Stop::opening(table, error))?;
         let failed = |error| Stop::reading(table, key, error);
-        let reader = FrameReader::new(&open.pack, block.frame, open.input.clone()).map_err(failed)?;
+        let ahead = match &self.pack {
+            Some((pack, ahead)) if *pack == block.pack => ahead.clone(),
+            _ => Arc::new(Ahead::new(open.input.clone(), self.ahead_bytes)),
+        };
+        self.pack = Some((block.pack, ahead.clone()));
+        let reader = FrameReader::new(&open.pack, block.frame, ahead).map_err(failed)?;
         let owner = open.pack.tenants().get(reader.info().tenant as usize).map(|owner| owner.name.as_str());
         if owner != Some(tenant.as_str()) {
             let why = format!("frame {} is not of tenant {tenant}, as {table} has it", block.frame);

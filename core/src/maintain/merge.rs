@@ -118,6 +118,11 @@ pub(super) fn merge(
         let Some((time, first)) = times().min() else { return Ok(lost) };
         let others = times().filter(|(_, at)| *at != first).map(|(time, _)| time).min();
         if others == Some(time) {
+            let same = same_rows(&chains, time);
+            if same > 0 {
+                give_once(&mut chains, (time, same), feed, &mut lost, sink)?;
+                continue;
+            }
             seen.clear();
             for chain in &mut chains {
                 chain.merge_time(time, feed, seen, &mut lost, sink)?;
@@ -127,6 +132,44 @@ pub(super) fn merge(
         let Some(chain) = chains.get_mut(first) else { return Ok(lost) };
         chain.merge_run(others, feed, &mut lost, sink)?;
     }
+}
+
+/// So many rows are compared at once, so that rows which differ now and then are not compared again and again.
+const MOST_COMPARED: usize = 1024;
+
+/// How many rows from a time on all chains that are at it have in common: replicas have all their rows. None of them is dead,
+/// and all are before the rows of the other chains, so that each is to be given once and repeats nothing else.
+fn same_rows(chains: &[Chain<'_>], time: i64) -> usize {
+    let open = || chains.iter().filter_map(|chain| chain.open.as_ref());
+    let Some(first) = open().find(|open| open.time() == time) else { return 0 };
+    let others = open().map(Open::time).filter(|other| *other != time).min();
+    let mut same = first.count(|at| others.is_none_or(|others| at < others)).min(MOST_COMPARED);
+    for open in open().filter(|open| open.time() == time) {
+        if !open.dead.is_empty() {
+            return 0;
+        }
+        same = first.frame.same_rows(first.rows.start, &open.frame, open.rows.start, same.min(open.rows.len()));
+    }
+    same
+}
+
+/// Gives rows that all chains at a time have, of the first of them.
+fn give_once(
+    chains: &mut [Chain<'_>],
+    (time, rows): (i64, usize),
+    feed: &mut Feed<'_, '_>,
+    lost: &mut Lost,
+    sink: Sink<'_>,
+) -> Result<(), Stop> {
+    let at_it = chains.iter_mut().filter(|chain| chain.open.as_ref().is_some_and(|open| open.time() == time));
+    for (at, chain) in at_it.enumerate() {
+        match &chain.open {
+            Some(open) if at == 0 => drop(open.give(open.rows.start..open.rows.start + rows, sink)?),
+            _ => lost.repeated += rows as u64,
+        }
+        chain.advance(rows, feed)?;
+    }
+    Ok(())
 }
 
 /// Puts blocks of each input behind one another as long as their times do not overlap. All blocks of an input usually make

@@ -3,7 +3,8 @@
 //!
 //! A flush leaves small tables of all tenants and periods (level 0). When there are enough of one level, they are merged
 //! into the next: sorted, each row once, without the dead, and split by tenant, period and retention class where such a part
-//! is large enough, so that old periods can be deleted by the file. The result is committed like a flush; the files replaced
+//! is large enough, so that old periods can be deleted by the file. Where several processes write replicas, tables that overlap
+//! in time are merged too once nothing comes to them any more, however few they are. The result is committed like a flush; the files replaced
 //! are deleted when the time of grace is over. A merge holds no lock but for its commit, and what fails or is killed leaves
 //! the store as it was.
 //!
@@ -12,6 +13,7 @@
 //!
 //! Locks: `running`, then `flushing` of the writer for the commit, then `stats`.
 
+mod ahead;
 mod background;
 mod doom;
 mod frames;
@@ -47,7 +49,7 @@ pub use self::stats::{CompactionSummary, MaintenanceStats, RetentionSummary};
 use self::{
     doom::Doom,
     inputs::Input,
-    policy::Tier,
+    policy::{Leftovers, Tier},
     round::{Merged, Round},
     stop::Stop,
     switch::Switch,
@@ -87,6 +89,8 @@ pub(crate) struct Maintainer {
     applied: RwLock<Option<Arc<Applied>>>,
     /// Held by the only merge at a time: the tables that were found damaged, or to refer to damaged packs.
     running: Mutex<BTreeSet<String>>,
+    /// Tables that replicas may have left.
+    leftovers: Mutex<Leftovers>,
     /// Packs that a request could not be looked up in because they are damaged.
     unmarkable: Mutex<HashSet<(DeleteId, Arc<str>)>>,
     /// The manifest of which all marks are known.
@@ -98,9 +102,23 @@ pub(crate) struct Maintainer {
 impl Maintainer {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { writer, tables, packs, book, marks, retention, allowed } = parts;
-        let (applied, running, unmarkable, marked, stats) = Default::default();
+        let (applied, running, leftovers, unmarkable, marked, stats) = Default::default();
         let switch = Switch::new(allowed);
-        Self { writer, tables, packs, book, marks, retention, applied, running, unmarkable, marked, switch, stats }
+        Self {
+            writer,
+            tables,
+            packs,
+            book,
+            marks,
+            retention,
+            applied,
+            running,
+            leftovers,
+            unmarkable,
+            marked,
+            switch,
+            stats,
+        }
     }
 
     /// What retention hides of a tenant, as of the last sweep.
@@ -242,19 +260,30 @@ impl Maintainer {
     /// The tables to merge.
     fn choose(&self, manifest: &Manifest, skip: &BTreeSet<String>) -> Result<Option<(Tier, Vec<Input>)>, Stop> {
         let settings = self.writer.settings();
-        for tier in policy::tiers(manifest, &settings.compaction, skip) {
+        let tables_per_level = settings.compaction.tables_per_level;
+        let tiers =
+            policy::tiers(manifest, &settings.compaction, skip).into_iter().map(|tier| (tier, tables_per_level));
+        let left = self.leftovers(manifest, skip).into_iter().map(|tier| (tier, 2));
+        for (tier, enough) in tiers.chain(left) {
             let open = |file| Input::open(file, &self.tables, manifest);
             let mut inputs = tier.tables.iter().map(open).collect::<Result<Vec<_>, _>>()?;
             let frame_bytes = settings.flush.pack.frame_bytes;
             let bytes = |file: &crate::manifest::FileEntry| {
                 inputs.iter().find(|input| input.file.key == file.key).map_or(u64::MAX, |input| input.bytes)
             };
-            if let Some(tier) = policy::fit(tier, &settings.compaction, frame_bytes, bytes) {
+            if let Some(tier) = policy::fit(tier, enough, &settings.compaction, frame_bytes, bytes) {
                 inputs.retain(|input| tier.tables.iter().any(|table| table.key == input.file.key));
                 return Ok(Some((tier, inputs)));
             }
         }
         Ok(None)
+    }
+
+    /// What replicas have left, and was left alone for long enough.
+    fn leftovers(&self, manifest: &Manifest, skip: &BTreeSet<String>) -> Vec<Tier> {
+        let quiet = self.writer.settings().compaction.quiet_secs;
+        let quiet = if quiet == u64::MAX { Duration::MAX } else { Duration::from_secs(quiet) };
+        self.leftovers.lock().quiet(manifest, skip, quiet)
     }
 
     fn commit(&self, inputs: &[Input], merged: Merged, doom: &Doom<'_>) -> Result<()> {

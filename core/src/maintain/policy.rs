@@ -1,8 +1,9 @@
-//! Which files are merged: tiers of tables of about equal size.
+//! Which files are merged: tiers of tables of about equal size, and what is left of replicas.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
 /// Tables that can be merged: of one level, and of the same tenant, period and class if they were split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tier {
+    /// The highest, if there are several.
     pub(super) level: u8,
     pub(super) only: Option<Only>,
     /// In the order in which they were added.
@@ -29,19 +31,63 @@ const FRAME_FACTOR: u64 = 4;
 pub(super) fn tiers(manifest: &Manifest, settings: &CompactionSettings, skip: &BTreeSet<String>) -> Vec<Tier> {
     let mut tiers: BTreeMap<(u8, Option<Only>), Vec<Arc<FileEntry>>> = BTreeMap::new();
     for table in manifest.tables.iter().filter(|table| !skip.contains(&table.key)) {
-        let only = table.tenant.clone().zip(table.period);
-        let only = only.map(|(tenant, period)| Only { tenant, period, class: table.class });
-        tiers.entry((table.level, only)).or_default().push(table.clone());
+        tiers.entry((table.level, only(table))).or_default().push(table.clone());
     }
     let enough = settings.tables_per_level.max(2);
     let tiers = tiers.into_iter().filter(|(_, tables)| tables.len() >= enough);
     tiers.map(|((level, only), tables)| Tier { level, only, tables }).collect()
 }
 
+/// What a table was split off for.
+fn only(table: &FileEntry) -> Option<Only> {
+    let (tenant, period) = table.tenant.clone().zip(table.period)?;
+    Some(Only { tenant, period, class: table.class })
+}
+
+/// Tables that overlap in time and are too few for a tier, since when they are as they are. A merge takes what is there: a
+/// replica that is flushed after it lies in another table, which finds too few of its level once its period is over.
+#[derive(Debug, Default)]
+pub(super) struct Leftovers {
+    known: Vec<(Tier, Instant)>,
+}
+
+impl Leftovers {
+    /// Those that nothing came to for a while.
+    pub(super) fn quiet(&mut self, manifest: &Manifest, skip: &BTreeSet<String>, quiet: Duration) -> Vec<Tier> {
+        if quiet == Duration::MAX {
+            return Vec::new();
+        }
+        let (before, now) = (std::mem::take(&mut self.known), Instant::now());
+        for tier in overlapping(manifest, skip) {
+            let since = before.iter().find(|(known, _)| *known == tier).map_or(now, |(_, since)| *since);
+            self.known.push((tier, since));
+        }
+        let old = self.known.iter().filter(|(_, since)| now.duration_since(*since) >= quiet);
+        old.map(|(tier, _)| tier.clone()).collect()
+    }
+}
+
+/// Tables of all levels that overlap others of the same tenant, period and class.
+fn overlapping(manifest: &Manifest, skip: &BTreeSet<String>) -> Vec<Tier> {
+    let mut groups: BTreeMap<Option<Only>, Vec<Arc<FileEntry>>> = BTreeMap::new();
+    for table in manifest.tables.iter().filter(|table| !skip.contains(&table.key)) {
+        groups.entry(only(table)).or_default().push(table.clone());
+    }
+    let tiers = groups.into_iter().map(|(only, all)| {
+        let overlaps = |table: &&Arc<FileEntry>| {
+            all.iter().any(|other| other.key != table.key && other.range.overlaps(&table.range))
+        };
+        let tables: Vec<_> = all.iter().filter(overlaps).cloned().collect();
+        Tier { level: tables.iter().map(|table| table.level).max().unwrap_or(0), only, tables }
+    });
+    tiers.filter(|tier| tier.tables.len() > 1).collect()
+}
+
 /// Keeps of a tier what is merged at once: the oldest tables, as many as fit. None if there are not enough of those that are
 /// small enough to be merged. `bytes` gives the size of a table with its packs.
 pub(super) fn fit(
     tier: Tier,
+    enough: usize,
     settings: &CompactionSettings,
     frame_bytes: u32,
     bytes: impl Fn(&FileEntry) -> u64,
@@ -53,7 +99,7 @@ pub(super) fn fit(
         bytes(table) <= settings.max_merge_bytes / 2 && table.bytes <= index_bytes.div_ceil(2)
     };
     let small: Vec<_> = tier.tables.iter().filter(is_small).cloned().collect();
-    if small.len() < settings.tables_per_level.max(2) {
+    if small.len() < enough.max(2) {
         return None;
     }
     let (mut all, mut index) = (0u64, 0u64);
@@ -68,11 +114,11 @@ pub(super) fn fit(
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, sync::Arc};
+    use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
     use narvi_types::{Tenant, TimeRange};
 
-    use super::{fit, tiers};
+    use super::{Leftovers, fit, tiers};
     use crate::{
         CompactionSettings,
         manifest::{FileEntry, Manifest},
@@ -88,7 +134,8 @@ mod tests {
         let manifest = Manifest { tables: tables.to_vec(), ..Manifest::default() };
         let skip = BTreeSet::from([skip.to_owned()]);
         let fitting = tiers(&manifest, settings, &skip).into_iter();
-        let fitting = fitting.filter_map(|tier| fit(tier, settings, 1 << 20, |table| table.bytes * 10));
+        let enough = settings.tables_per_level;
+        let fitting = fitting.filter_map(|tier| fit(tier, enough, settings, 1 << 20, |table| table.bytes * 10));
         fitting.map(|tier| tier.tables.iter().map(|table| table.key.clone()).collect()).collect()
     }
 
@@ -110,5 +157,37 @@ mod tests {
         assert_eq!(chosen(&sized, &settings, ""), [["b", "c"]]);
         let tight = CompactionSettings { memory_bytes: 1, ..settings };
         assert!(chosen(&low, &tight, "").is_empty(), "no memory for the index");
+    }
+
+    #[test]
+    fn what_overlaps_and_gets_no_more_is_left_over() {
+        let at = |key: &str, level, only, range| Arc::new(FileEntry { range, ..(*table(key, level, 1, only)).clone() });
+        let (early, late) = (TimeRange::new(0, 5), TimeRange::new(6, 9));
+        let mut tables = vec![
+            at("a", 1, Some(1), early),
+            at("b", 3, Some(1), early),
+            at("c", 0, Some(1), late),
+            at("d", 1, Some(2), early),
+            at("e", 1, None, early),
+        ];
+        let mut left = Leftovers::default();
+        let mut quiet = |tables: &[Arc<FileEntry>], quiet| {
+            let manifest = Manifest { tables: tables.to_vec(), ..Manifest::default() };
+            let tiers = left.quiet(&manifest, &BTreeSet::from(["skipped".to_owned()]), quiet);
+            let keys = |tier: &super::Tier| tier.tables.iter().map(|table| table.key.clone()).collect::<Vec<_>>();
+            tiers.iter().map(|tier| (tier.level, keys(tier))).collect::<Vec<_>>()
+        };
+        let hour = Duration::from_secs(3600);
+        assert!(quiet(&tables, hour).is_empty());
+        let expected = [(3, vec!["a".to_owned(), "b".to_owned()])];
+        assert_eq!(quiet(&tables, Duration::ZERO), expected);
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(quiet(&tables, Duration::from_millis(1)), expected);
+        assert!(quiet(&tables, Duration::MAX).is_empty());
+        assert_eq!(quiet(&tables, Duration::ZERO), expected);
+        std::thread::sleep(Duration::from_millis(2));
+        tables.push(at("f", 0, Some(1), early));
+        tables.push(at("skipped", 0, None, early));
+        assert!(quiet(&tables, Duration::from_millis(1)).is_empty(), "something came to it");
     }
 }

@@ -30,6 +30,11 @@ const POINTS: Points = Points {
     table_put: "compact.table_put",
 };
 
+/// Of the memory for a merge, this part may hold what is fetched in advance of packs that are far away.
+const AHEAD_PART: u64 = 4;
+/// The most of one pack.
+const MOST_AHEAD: u64 = 4 << 20;
+
 /// A merge under way.
 pub(super) struct Round<'a> {
     pub(super) writer: &'a Writer,
@@ -88,8 +93,10 @@ impl Round<'_> {
         let min_split_bytes = if self.is_split { 0 } else { settings.compaction.min_split_bytes };
         // Not the packs that queries use: these are read once and closed when all is done.
         let packs = Packs::new(self.writer.store().clone());
+        let room = settings.compaction.memory_bytes / AHEAD_PART / self.inputs.len().max(1) as u64;
+        let ahead = usize::try_from(room.min(MOST_AHEAD)).unwrap_or(0);
         let mut flow = Flow {
-            frames: self.inputs.iter().map(|input| Frames::new(input, &packs, self.switch)).collect(),
+            frames: self.inputs.iter().map(|input| Frames::new(input, &packs, self.switch, ahead)).collect(),
             outputs: Outputs::new(files, self.name, min_split_bytes),
             rows: MergedRows::default(),
             seen: Seen::default(),

@@ -3,7 +3,7 @@
 use std::{cell::OnceCell, sync::Arc};
 
 use bytes::Bytes;
-use narvi_chunk::{ColumnKind, FrameReader};
+use narvi_chunk::ColumnKind;
 use narvi_logql::{Batch, Budget, Charge, Columns, Lines, MetadataColumn, Part, Segment, SourceError};
 use narvi_types::TimeRange;
 
@@ -11,9 +11,8 @@ use super::{
     catalog::Catalog,
     chunk_error,
     dead::repeated,
-    packs::{OpenPack, PackInput, Packs},
-    rows::{Content, StreamRows},
-    source_error,
+    packs::{OpenFrame, Packs},
+    rows::{COMPARED, Content, StreamRows},
 };
 use crate::deletes::{Judge, RowCuts};
 
@@ -45,22 +44,23 @@ impl Part for FramePart {
     }
 
     fn open(&self, budget: &Budget) -> Result<Box<dyn Batch + '_>, SourceError> {
-        let open = self.packs.open(&self.pack).map_err(|error| source_error(&error))?;
-        let failed = |error| chunk_error(&open.key, &error);
-        let reader = FrameReader::new(&open.pack, self.frame, open.input.clone()).map_err(failed)?;
-        let rows = reader.info().rows;
+        let frame = match self.earlier.is_empty() {
+            true => self.packs.frame(&self.pack, self.frame)?,
+            false => self.packs.shared_frame(&self.pack, self.frame, &COMPARED)?,
+        };
+        let rows = frame.reader.info().rows;
         // The index and the pack may disagree when one of them is damaged.
         if self.segments.iter().any(|s| s.rows.end > rows) {
             let message = format!(
                 "{} is damaged: frame {} has {rows} rows, the index refers to row {}",
-                open.key,
+                frame.open.key,
                 self.frame,
                 self.segments.iter().map(|s| s.rows.end).max().unwrap_or(0),
             );
             return Err(SourceError::Corrupt(message));
         }
-        if open.input.is_remote() {
-            reader.prefetch(&wanted(self.columns)).map_err(failed)?;
+        if self.earlier.is_empty() {
+            frame.prefetch(&wanted(self.columns))?;
         }
         let charge = budget.charge(0)?;
         Ok(Box::new(FrameBatch {
@@ -68,8 +68,7 @@ impl Part for FramePart {
             budget: budget.clone(),
             charge: std::cell::RefCell::new(charge),
             rows,
-            open,
-            reader,
+            frame,
             timestamps: OnceCell::new(),
             lengths: OnceCell::new(),
             offsets: OnceCell::new(),
@@ -102,8 +101,7 @@ struct FrameBatch<'a> {
     budget: Budget,
     charge: std::cell::RefCell<Charge>,
     rows: u32,
-    open: Arc<OpenPack>,
-    reader: FrameReader<Arc<PackInput>>,
+    frame: Arc<OpenFrame>,
     timestamps: OnceCell<Vec<i64>>,
     lengths: OnceCell<Vec<u32>>,
     offsets: OnceCell<Arc<[u32]>>,
@@ -127,13 +125,13 @@ impl FrameBatch<'_> {
     }
 
     fn failed(&self) -> impl Fn(narvi_chunk::ChunkError) -> SourceError + '_ {
-        |error| chunk_error(&self.open.key, &error)
+        |error| chunk_error(&self.frame.open.key, &error)
     }
 
     fn offsets(&self) -> Result<&Arc<[u32]>, SourceError> {
         init(&self.offsets, || {
             self.grow(4 * u64::from(self.rows))?;
-            self.reader.offsets().map_err(self.failed())
+            self.frame.reader.offsets().map_err(self.failed())
         })
     }
 
@@ -144,14 +142,7 @@ impl FrameBatch<'_> {
             let rows = segment.rows.clone();
             let times = self.timestamps()?;
             let own: Vec<_> = rows.filter_map(|row| Some((*times.get(row as usize)?, row))).collect();
-            let content = || {
-                let failed = self.failed();
-                Ok(Content::Block {
-                    buffer: self.reader.lines().map_err(&failed)?,
-                    offsets: self.reader.offsets().map_err(&failed)?,
-                    metadata: self.reader.metadata().map_err(&failed)?,
-                })
-            };
+            let content = || Content::of_frame(&self.frame);
             dead.extend(repeated(&own, &content, earlier, &self.part.packs)?);
         }
         let mut judge = Judge::new(&self.budget);
@@ -169,23 +160,23 @@ impl Batch for FrameBatch<'_> {
     fn timestamps(&self) -> Result<&[i64], SourceError> {
         Ok(init(&self.timestamps, || {
             self.grow(8 * u64::from(self.rows))?;
-            self.reader.timestamps(0..self.rows).map_err(self.failed())
+            self.frame.reader.timestamps(0..self.rows).map_err(self.failed())
         })?)
     }
 
     fn lengths(&self) -> Result<&[u32], SourceError> {
         Ok(init(&self.lengths, || {
             self.grow(4 * u64::from(self.rows))?;
-            self.reader.lengths(0..self.rows).map_err(self.failed())
+            self.frame.reader.lengths(0..self.rows).map_err(self.failed())
         })?)
     }
 
     fn lines(&self) -> Result<Lines<'_>, SourceError> {
         let buffer = init(&self.buffer, || {
-            let bytes = u64::from(self.reader.info().line_bytes);
+            let bytes = u64::from(self.frame.reader.info().line_bytes);
             self.grow(bytes)?;
             self.budget.read(bytes, u64::from(self.rows))?;
-            self.reader.lines().map_err(self.failed())
+            self.frame.reader.lines().map_err(self.failed())
         })?;
         let lengths = self.lengths()?;
         let offsets = self.offsets()?;
@@ -195,7 +186,7 @@ impl Batch for FrameBatch<'_> {
 
     fn metadata(&self) -> Result<Option<&MetadataColumn>, SourceError> {
         let column = init(&self.metadata, || {
-            let Some(column) = self.reader.metadata().map_err(self.failed())? else { return Ok(None) };
+            let Some(column) = self.frame.reader.metadata().map_err(self.failed())? else { return Ok(None) };
             let text: usize = column.sets.iter().map(|set| set.packed().len() + 24).sum();
             self.grow(text as u64 + 4 * column.ids.len() as u64)?;
             Ok(Some(MetadataColumn { sets: column.sets.clone(), ids: column.ids.clone() }))

@@ -19,8 +19,9 @@ mod tests;
 pub(crate) use self::{
     catalog::{Catalog, Finder, FoundBlock, FoundBlocks, StoreCatalog, index_error},
     executor::Threads,
+    look_ups::Watch,
     meta::LabelScan,
-    packs::Packs,
+    packs::{PackInput, Packs},
     source::{TenantSource, frame_part},
     table_folder::TableFolder,
     tables::Tables,

@@ -3,9 +3,11 @@
 use std::{collections::HashSet, io, sync::Arc};
 
 use bytes::Bytes;
-use narvi_chunk::{Pack, ReadAt};
-use quick_cache::sync::Cache;
+use narvi_chunk::{ColumnKind, FrameReader, Pack, ReadAt};
+use narvi_logql::SourceError;
+use quick_cache::{Weighter, sync::Cache};
 
+use super::{chunk_error, source_error};
 use crate::{
     Error, ErrorKind, Result,
     manifest::Manifest,
@@ -15,11 +17,33 @@ use crate::{
 /// Packs kept open. Each costs its directory and, on a local store, a file handle.
 const OPEN_PACKS: usize = 512;
 
+/// Bytes of frames that were decoded and are kept, of those that are compared with others.
+const FRAME_BYTES: u64 = 64 << 20;
+
 /// Opens packs of a store and keeps them open.
 #[derive(Debug)]
 pub(crate) struct Packs {
     store: Arc<dyn Store>,
     open: Cache<Arc<str>, Arc<OpenPack>>,
+    frames: Cache<(Arc<str>, u32), Arc<OpenFrame>, FrameWeight>,
+}
+
+/// A frame that is being read. What was decoded stays decoded.
+#[derive(Debug)]
+pub(crate) struct OpenFrame {
+    pub(crate) open: Arc<OpenPack>,
+    pub(crate) reader: FrameReader<Arc<PackInput>>,
+}
+
+#[derive(Clone, Debug)]
+struct FrameWeight;
+
+impl Weighter<(Arc<str>, u32), Arc<OpenFrame>> for FrameWeight {
+    fn weight(&self, _: &(Arc<str>, u32), frame: &Arc<OpenFrame>) -> u64 {
+        let info = frame.reader.info();
+        // Lines, offsets, and as much of it as was read in its stored form.
+        u64::from(info.line_bytes) * 5 / 4 + u64::from(info.rows) * 8 + 1024
+    }
 }
 
 /// A pack whose directory was read.
@@ -32,13 +56,44 @@ pub(crate) struct OpenPack {
 
 impl Packs {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, open: Cache::new(OPEN_PACKS) }
+        let frames = Cache::with_weighter((FRAME_BYTES >> 20) as usize, FRAME_BYTES, FrameWeight);
+        Self { store, open: Cache::new(OPEN_PACKS), frames }
     }
 
     /// Closes the packs that a manifest does not name: whoever still reads one opens it again.
     pub(crate) fn retain(&self, manifest: &Manifest) {
         let named: HashSet<&str> = manifest.packs.iter().map(|file| file.key.as_str()).collect();
         self.open.retain(|key, _| named.contains(&**key));
+        self.frames.retain(|(key, _), _| named.contains(&**key));
+    }
+
+    /// A frame, to be read once. Nothing is read yet but the directory of its pack.
+    ///
+    /// # Errors
+    /// The pack cannot be opened; there is no such frame, or it is above the limits.
+    pub(crate) fn frame(&self, key: &Arc<str>, frame: u32) -> Result<Arc<OpenFrame>, SourceError> {
+        let open = self.open(key).map_err(|error| source_error(&error))?;
+        let reader = FrameReader::new(&open.pack, frame, open.input.clone());
+        let reader = reader.map_err(|error| chunk_error(&open.key, &error))?;
+        Ok(Arc::new(OpenFrame { open, reader }))
+    }
+
+    /// A frame that is compared with others: of replicas, say, each with those of the others at the same times. It is kept, so
+    /// that it is read and decoded once for all of them. `columns` are those that are wanted soon.
+    ///
+    /// # Errors
+    /// As for [`Packs::frame`], or the columns cannot be fetched.
+    pub(crate) fn shared_frame(
+        &self,
+        key: &Arc<str>,
+        frame: u32,
+        columns: &[ColumnKind],
+    ) -> Result<Arc<OpenFrame>, SourceError> {
+        self.frames.get_or_insert_with(&(key.clone(), frame), || {
+            let frame = self.frame(key, frame)?;
+            frame.prefetch(columns)?;
+            Ok(frame)
+        })
     }
 
     /// The pack of that key, opened if it was not.
@@ -57,6 +112,16 @@ impl Packs {
             })?;
             Ok(Arc::new(OpenPack { key: key.clone(), pack, input }))
         })
+    }
+}
+
+impl OpenFrame {
+    /// Fetches columns together, if each read is a round trip.
+    pub(crate) fn prefetch(&self, columns: &[ColumnKind]) -> Result<(), SourceError> {
+        match self.open.input.is_remote() {
+            true => self.reader.prefetch(columns).map_err(|error| chunk_error(&self.open.key, &error)),
+            false => Ok(()),
+        }
     }
 }
 

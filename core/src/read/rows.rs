@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use narvi_chunk::FrameReader;
+use narvi_chunk::ColumnKind;
 use narvi_logql::SourceError;
 use narvi_types::{Metadata, TimeRange};
 
 use super::{
     chunk_error,
-    packs::{OpenPack, PackInput, Packs},
-    source_error,
+    packs::{OpenFrame, Packs},
 };
 use crate::head::HeadPiece;
+
+/// What is read of rows to compare them.
+pub(crate) const COMPARED: [ColumnKind; 4] =
+    [ColumnKind::Timestamps, ColumnKind::Lengths, ColumnKind::Lines, ColumnKind::Metadata];
 
 /// Rows of one stream: a block of a pack or a piece of a head.
 #[derive(Clone, Debug)]
@@ -47,10 +50,8 @@ impl StreamRows {
     pub(crate) fn open(&self, packs: &Packs) -> Result<OpenRows, SourceError> {
         Ok(match self {
             Self::Block { pack, frame, first_row, rows, .. } => {
-                let open = packs.open(pack).map_err(|error| source_error(&error))?;
-                let reader = FrameReader::new(&open.pack, *frame, open.input.clone())
-                    .map_err(|error| chunk_error(&open.key, &error))?;
-                OpenRows::Block { open, reader: Box::new(reader), first_row: *first_row, rows: *rows }
+                let frame = packs.shared_frame(pack, *frame, &COMPARED)?;
+                OpenRows::Block { frame, first_row: *first_row, rows: *rows }
             }
             Self::Head(piece) => OpenRows::Head(piece.clone()),
         })
@@ -59,7 +60,7 @@ impl StreamRows {
 
 /// [`StreamRows`] that can be looked into.
 pub(crate) enum OpenRows {
-    Block { open: Arc<OpenPack>, reader: Box<FrameReader<Arc<PackInput>>>, first_row: u32, rows: u32 },
+    Block { frame: Arc<OpenFrame>, first_row: u32, rows: u32 },
     Head(Arc<HeadPiece>),
 }
 
@@ -67,9 +68,9 @@ impl OpenRows {
     /// The rows whose time lies in a range, as (time, row), by time.
     pub(crate) fn times_in(&self, range: TimeRange) -> Result<Vec<(i64, u32)>, SourceError> {
         match self {
-            Self::Block { open, reader, first_row, rows } => {
+            Self::Block { frame, first_row, rows } => {
                 let all = *first_row..first_row.saturating_add(*rows);
-                let times = reader.timestamps(all).map_err(|error| chunk_error(&open.key, &error))?;
+                let times = frame.reader.timestamps(all).map_err(|error| chunk_error(&frame.open.key, &error))?;
                 let from = times.partition_point(|t| *t < range.min);
                 let to = times.partition_point(|t| *t <= range.max);
                 let times = times.get(from..to).unwrap_or(&[]);
@@ -89,14 +90,7 @@ impl OpenRows {
     /// The lines and metadata of the rows.
     pub(crate) fn content(&self) -> Result<Content, SourceError> {
         Ok(match self {
-            Self::Block { open, reader, .. } => {
-                let failed = |error| chunk_error(&open.key, &error);
-                Content::Block {
-                    buffer: reader.lines().map_err(failed)?,
-                    offsets: reader.offsets().map_err(failed)?,
-                    metadata: reader.metadata().map_err(failed)?,
-                }
-            }
+            Self::Block { frame, .. } => Content::of_frame(frame)?,
             Self::Head(piece) => Content::Head(piece.clone()),
         })
     }
@@ -109,6 +103,16 @@ pub(crate) enum Content {
 }
 
 impl Content {
+    /// The lines and metadata of a frame.
+    pub(crate) fn of_frame(frame: &OpenFrame) -> Result<Self, SourceError> {
+        let (reader, failed) = (&frame.reader, |error| chunk_error(&frame.open.key, &error));
+        Ok(Self::Block {
+            buffer: reader.lines().map_err(failed)?,
+            offsets: reader.offsets().map_err(failed)?,
+            metadata: reader.metadata().map_err(failed)?,
+        })
+    }
+
     /// The line and the metadata of a row.
     pub(crate) fn row(&self, row: u32) -> (&[u8], Option<&Metadata>) {
         let row = row as usize;

@@ -345,3 +345,42 @@ proptest! {
         prop_assert!(db.maintenance_stats().merged.damaged.is_empty());
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+    /// Replicas have long runs of the same rows, and here and there one is missing or differs.
+    #[test]
+    fn replicas_are_stored_once(
+        lines in proptest::collection::vec((0i64..3, 0u8..3, 0u8..3), 1..80),
+        flaws in proptest::collection::vec(proptest::collection::vec((0usize..80, any::<bool>()), 0..4), 1..4),
+        frame_bytes in prop_oneof![Just(40u32), Just(1 << 20)],
+    ) {
+        let mut settings = quiet();
+        settings.flush.pack = PackOptions { frame_bytes, page_rows: 3, ..PackOptions::default() };
+        let (db, _) = open(settings);
+        let (a, mut model) = (tenant("a"), Rows::new());
+        for flaws in &flaws {
+            let mut time = 0;
+            let rows = lines.iter().enumerate().filter_map(|(at, (later, line, set))| {
+                time += later;
+                let flaw = flaws.iter().find(|(flawed, _)| *flawed == at);
+                let line = match flaw {
+                    Some((_, true)) => return None,
+                    Some(_) => format!("line {line}!"),
+                    None => format!("line {line}"),
+                };
+                let metadata = match set {
+                    0 => Metadata::from_pairs([("n", "0")]).expect("valid"),
+                    _ => Metadata::default(),
+                };
+                Some(Entry { metadata, ..entry(time, &line) })
+            });
+            push(&db, &a, &labels("x"), rows.collect(), &mut model);
+            db.flush().expect("flushed");
+        }
+        prop_assert_eq!(&rows(&db, &a), &model);
+        while db.compact().expect("compacted").tables_in > 0 {}
+        prop_assert_eq!(&rows(&db, &a), &model);
+        prop_assert_eq!(stored_rows(&db, &a), model.len() as u64);
+    }
+}

@@ -9,6 +9,7 @@ use std::{
 
 use axum::Router;
 use narvi::{Builder, Db, LocalStore, ObservedStore, Store, Tenant};
+use narvi_compactor::UpkeepLog;
 use narvi_config::{Config, Role, RuleStorage, Runtime, StoreConfig};
 use narvi_http::{App, Host, HttpSettings, StoreTimes, TailProxy};
 use narvi_logs::Logs;
@@ -25,6 +26,8 @@ use crate::{
 
 /// How long threads may take to end after the last request.
 const THREADS_END: Duration = Duration::from_secs(5);
+/// How often it is looked at what upkeep has done.
+const UPKEEP_TOLD: Duration = Duration::from_secs(5);
 
 /// Runs a server without a file.
 pub(crate) fn run(args: ServeArgs) -> Outcome {
@@ -85,6 +88,9 @@ pub(crate) fn server(config: Config, listen: &str, in_memory: bool) -> Outcome {
     if let Some(period) = tenants.period() {
         runtime.spawn(reload(app.clone(), period));
     }
+    if let Some(db) = db.clone() {
+        runtime.spawn(log_upkeep(db));
+    }
     let served = runtime.block_on(async {
         let served = serve(&app, &process, socket, tls, &config, member.as_mut()).await;
         if let Some(ruler) = &ruler {
@@ -113,6 +119,15 @@ async fn reload(app: Arc<App>, period: Duration) {
         tokio::time::sleep(period).await;
         let app = app.clone();
         let _ = tokio::task::spawn_blocking(move || app.reload_limits()).await;
+    }
+}
+
+/// Logs what upkeep has done, for as long as the server runs.
+async fn log_upkeep(db: Db) {
+    let mut log = UpkeepLog::default();
+    loop {
+        tokio::time::sleep(UPKEEP_TOLD).await;
+        log.tell(&db);
     }
 }
 
@@ -230,12 +245,15 @@ fn open(config: &Config, tenants: &Arc<Runtime>, place: Place) -> Outcome<Db> {
         // Who is elected is told later; who is no compactor never.
         builder = builder.upkeep(false);
         // Until all that was pushed before a request to delete is in files, it is not done.
-        settings.retention.settle_secs = 2 * (settings.flush.max_age_secs + settings.flush.idle_secs);
+        settings.retention.settle_secs =
+            settings.flush.max_age_secs.saturating_add(settings.flush.idle_secs).saturating_mul(2);
         // Replicas write the same rows into as many tables, and only a merge makes one of them.
         let factor = config.cluster.rings.ingester.settings.replication_factor;
         if factor > 1 {
             let most = &mut settings.compaction.tables_per_level;
             *most = (*most).min(factor.max(2));
+            // By then all replicas of what was pushed before are in files.
+            settings.compaction.quiet_secs = settings.flush.max_age_secs;
         }
     }
     let db = builder.settings(settings).retention(retention).open()?;
@@ -314,6 +332,7 @@ fn http_settings(config: &Config, process: Arc<Process>, address: SocketAddr) ->
     let endpoints = &config.endpoints;
     settings.multi_tenant_queries = endpoints.multi_tenant_queries;
     settings.per_request_limits = endpoints.per_request_limits;
+    settings.align_queries_with_step = config.cluster.query_range.align_queries_with_step;
     settings.compress_responses = endpoints.compress_responses;
     settings.tail_max_duration = endpoints.tail_max_duration;
     settings.patterns = endpoints.patterns;
