@@ -70,7 +70,8 @@ class Corpus:
         self.start = (time.time_ns() // 3_600_000_000_000 - 2) * 3_600_000_000_000
         self.end = self.start + 3_600_000_000_000
         self.cluster = '{cluster="c1"}'
-        number, step = 0, 3_600_000_000_000 // max(1, most // 150)
+        # Lines are longer than that.
+        number, step = 0, 3_600_000_000_000 // max(1, most // 120)
         while self.bytes < most:
             streams, size = {}, 0
             while size < BODY:
@@ -86,6 +87,8 @@ class Corpus:
                 for (app, pod), lines in streams.items()
             ]
             self.bodies.append(push_request(listed))
+        if at >= self.end:
+            raise ValueError(f"{self.lines} lines do not fit into their hour")
 
 
 def nginx(dice):
