@@ -53,7 +53,8 @@ class Namespaces:
         self.prefix = f"10.{64 + number // 250 % 64}.{number % 250}"
         self.used, self.namespaces = 0, []
         atexit.register(self.close)
-        ip("link", "add", self.bridge, "type", "bridge")
+        # An address of its own, else it changes with each link.
+        ip("link", "add", self.bridge, "address", "02:00:00:00:00:02", "type", "bridge")
         ip("addr", "add", f"{self.prefix}.254/24", "dev", self.bridge)
         ip("link", "set", self.bridge, "up")
 

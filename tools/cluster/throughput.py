@@ -104,8 +104,8 @@ def measure(options, corpus, mode, problems):
         "querier": {"query_ingesters_within": 0}, "query_range": {"cache_results": False},
         "compactor": {"compaction_interval": "2s"}, "server": {"log_level": "warn"},
         "limits_config": {"split_queries_by_interval": options.split, "query_timeout": "5m"},
-        # What is left of replicas is merged after this age.
-        "ingester": {"chunk_idle_period": "1h", "max_chunk_age": "20s"},
+        # What is left of replicas is merged after this time without a line.
+        "ingester": {"chunk_idle_period": "20s"},
     }
     with Cluster(options, layout=layout, rf=rf, extra=extra) as cluster:
         figures = {}
