@@ -2,11 +2,13 @@
 //! `fuzz/run.sh seeds` after a format changed. The seeds that are text were written by hand.
 #![no_main]
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use narvi::{Db, PushStream, Tenant};
+use narvi::{
+    Builder, Db, IndexQuestion, IndexTable, IndexWanted, MemoryStore, PushStream, Reader, ReaderSettings, Store, Tenant,
+};
 use narvi_chunk::{BlockRows, Compression, PackOptions, PackWriter, SectionKind};
 use narvi_fuzz::PARTIAL_QUERIES;
 use narvi_index::{BlockRef, TableBuilder};
@@ -19,6 +21,7 @@ fuzz_target!(
         tables();
         database();
         partials();
+        look_ups();
         pushes();
         std::process::exit(0);
     },
@@ -178,6 +181,27 @@ fn partials() {
                 save("partial", &format!("{number}-{name}"), &seed);
             }
         }
+    }
+}
+
+/// Answers of a table, without their checksums, behind what chooses the question.
+fn look_ups() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new());
+    let db = Builder::in_memory().store(store.clone()).open().expect("opens");
+    for app in ["x", "y"] {
+        let stream = PushStream::new(labels(&[("app", app), ("pod", "p-1")]), entries(30, true));
+        db.push(&Tenant::default(), vec![stream]).expect("pushed");
+    }
+    db.flush().expect("flushed");
+    let tables = Reader::open(store.clone(), ReaderSettings::default()).expect("opens").index_tables();
+    let key = store.list("index").expect("lists")[0].key.clone();
+    let table = IndexTable { key, range: TimeRange::ALL };
+    let wanted = [IndexWanted::Blocks, IndexWanted::LabelNames, IndexWanted::LabelValues("app".to_owned())];
+    for (kind, wanted) in (0u8..).zip(wanted) {
+        let question = IndexQuestion { tenant: Tenant::default(), wanted, matchers: Vec::new() };
+        let answer = tables.answer(&question, &table, &Budget::unlimited()).expect("an answer");
+        save("look_up", &format!("answer-{kind}"), &[&[kind][..], &answer.bytes()[9..]].concat());
+        save("look_up", &format!("question-{kind}"), &[&[3][..], &question.encode(&[table.clone()])].concat());
     }
 }
 

@@ -99,7 +99,7 @@ pub(crate) fn apply(
     ingester_client(reader, cluster, warnings)?;
     cluster_read::querier(reader, &mut cluster.querier, &mut cluster.worker, warnings)?;
     cluster_read::frontend(reader, &mut cluster.frontend, warnings)?;
-    cluster_read::query_range(reader, &mut cluster.query_range)?;
+    cluster_read::query_range(reader, &mut cluster.query_range, warnings)?;
     cluster_read::scheduler(reader, &mut cluster.scheduler)?;
     cluster_read::index_gateway(reader, cluster.roles, &cluster.rings, &mut cluster.index_gateway, warnings)?;
     cluster_read::ruler(reader, &cluster.rings, &mut cluster.ruler, warnings)?;

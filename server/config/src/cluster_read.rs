@@ -158,16 +158,6 @@ pub struct QueryRangeConfig {
     pub parallelise_shardable_queries: bool,
     /// Whether results of range queries are cached.
     pub cache_results: bool,
-    /// Likewise of instant metric queries.
-    pub cache_instant_metric_results: bool,
-    /// Likewise of index statistics.
-    pub cache_index_stats_results: bool,
-    /// Likewise of volumes.
-    pub cache_volume_results: bool,
-    /// Likewise of series.
-    pub cache_series_results: bool,
-    /// Likewise of labels.
-    pub cache_label_results: bool,
 }
 
 impl Default for QueryRangeConfig {
@@ -177,11 +167,6 @@ impl Default for QueryRangeConfig {
             max_retries: 5,
             parallelise_shardable_queries: true,
             cache_results: false,
-            cache_instant_metric_results: false,
-            cache_index_stats_results: true,
-            cache_volume_results: true,
-            cache_series_results: true,
-            cache_label_results: true,
         }
     }
 }
@@ -308,23 +293,38 @@ pub(crate) fn scheduler(reader: &Reader<'_>, scheduler: &mut SchedulerConfig) ->
 }
 
 /// Reads `query_range`.
-pub(crate) fn query_range(reader: &Reader<'_>, query_range: &mut QueryRangeConfig) -> Result<(), ConfigError> {
+pub(crate) fn query_range(
+    reader: &Reader<'_>,
+    query_range: &mut QueryRangeConfig,
+    warnings: &mut Vec<String>,
+) -> Result<(), ConfigError> {
     let key = |name: &str| format!("query_range.{name}");
     reader.count(&key("max_retries"), &mut query_range.max_retries)?;
     for (name, target) in [
         ("align_queries_with_step", &mut query_range.align_queries_with_step),
         ("parallelise_shardable_queries", &mut query_range.parallelise_shardable_queries),
         ("cache_results", &mut query_range.cache_results),
-        ("cache_instant_metric_results", &mut query_range.cache_instant_metric_results),
-        ("cache_index_stats_results", &mut query_range.cache_index_stats_results),
-        ("cache_volume_results", &mut query_range.cache_volume_results),
-        ("cache_series_results", &mut query_range.cache_series_results),
-        ("cache_label_results", &mut query_range.cache_label_results),
     ] {
         reader.bool(&key(name), target)?;
     }
+    for name in NOT_KEPT {
+        let mut wanted = false;
+        reader.bool(&key(name), &mut wanted)?;
+        if wanted {
+            warnings.push(format!("query_range.{name}: only results of range queries are kept, these are not"));
+        }
+    }
     Ok(())
 }
+
+/// Which results Loki can keep and Narvi does not: answering anew is as fast where the index alone is asked.
+const NOT_KEPT: [&str; 5] = [
+    "cache_instant_metric_results",
+    "cache_index_stats_results",
+    "cache_volume_results",
+    "cache_series_results",
+    "cache_label_results",
+];
 
 /// Reads `index_gateway` and the clients of the shippers; that of the newer shipper counts if it names an address.
 pub(crate) fn index_gateway(

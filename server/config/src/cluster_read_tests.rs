@@ -88,13 +88,11 @@ fn what_is_made_of_queries_is_set_up_by_a_file() {
          split_instant_metric_queries_by_interval: 2h\n  max_cache_freshness_per_query: 1m\n  max_queriers_per_tenant: 3\n  \
          max_query_capacity: 0.5\n  ingestion_rate_strategy: local\n  max_global_streams_per_user: 8\n",
     );
-    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let not_kept = "query_range.cache_instant_metric_results: only results of range queries are kept, these are not";
+    assert_eq!(config.warnings, [not_kept]);
     let query_range = &config.cluster.query_range;
-    assert!(
-        query_range.align_queries_with_step && query_range.cache_results && query_range.cache_instant_metric_results
-    );
-    assert!(!query_range.parallelise_shardable_queries && !query_range.cache_index_stats_results);
-    assert!(!query_range.cache_volume_results && !query_range.cache_series_results && !query_range.cache_label_results);
+    assert!(query_range.align_queries_with_step && query_range.cache_results);
+    assert!(!query_range.parallelise_shardable_queries);
     assert_eq!(query_range.max_retries, 2);
     let limits = &config.limits;
     assert_eq!((limits.max_query_parallelism, limits.tsdb_max_query_parallelism), (5, 6));
