@@ -12,7 +12,7 @@ use super::{
     grid::Grid,
     params::Params,
     partial::Kind,
-    pushdown::{reads_apart, takes_grouping},
+    pushdown::{average_as_quotient, reads_apart, takes_grouping},
 };
 use crate::{
     Error, LabelNeeds, Needs, Pipeline, StreamShard, ValueNeeds,
@@ -299,6 +299,11 @@ impl Builder<'_> {
 
     /// `checks`: whether parts that Loki computes apart are held to the series limit.
     fn metric(&mut self, expr: &MetricExpr, checks: bool) -> Result<Built, Error> {
+        if let MetricExpr::Range(range) = expr
+            && let Some(quotient) = average_as_quotient(range)
+        {
+            return self.metric(&quotient, checks);
+        }
         let apart = reads_apart(expr);
         let built = match expr {
             MetricExpr::Range(range) => {

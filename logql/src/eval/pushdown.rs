@@ -1,7 +1,10 @@
-//! Which vector aggregations move into the leaf below them, and which parts of an expression Loki computes apart from the
-//! rest, which shows where it counts series against its limit.
+//! Which vector aggregations move into the leaf below them, which parts of an expression Loki computes apart from the
+//! rest, which shows where it counts series against its limit, and what it computes in another way than is written.
 
-use crate::ast::{MetricExpr, RangeAggregation, RangeOp, Stage, VectorAggregation, VectorOp};
+use crate::ast::{
+    Binary, BinaryModifier, BinaryOp, Grouping, LogRange, MetricExpr, RangeAggregation, RangeOp, Stage,
+    VectorAggregation, VectorOp,
+};
 
 /// Whether the vector aggregation gives the same over the windows of single rows as over the windows of series.
 pub(crate) fn takes_grouping(op: VectorOp, range: &RangeAggregation) -> bool {
@@ -59,4 +62,34 @@ fn vector_reads_apart(vector: &VectorAggregation) -> bool {
         }
         _ => false,
     }
+}
+
+/// The average of groups as Loki computes it by shards: the sum of values, divided by the number of lines. So a line without a
+/// value, or with one that is no number, counts where `__error__=""` lets it pass. `None` for other aggregations, and where
+/// the two have different labels.
+pub(crate) fn average_as_quotient(range: &RangeAggregation) -> Option<MetricExpr> {
+    let (RangeOp::AvgOverTime, Some(unwrap), Some(grouping)) = (range.op, &range.range.unwrap, &range.grouping) else {
+        return None;
+    };
+    if grouping.labels.contains(&unwrap.label) != grouping.without {
+        return None;
+    }
+    let sums = RangeAggregation { op: RangeOp::SumOverTime, ..range.clone() };
+    let mut log = range.range.log.clone();
+    log.stages.extend(unwrap.post_filters.iter().cloned().map(Stage::LabelFilter));
+    let lines = LogRange { log, unwrap: None, ..range.range.clone() };
+    let counts = RangeAggregation { op: RangeOp::CountOverTime, parameter: None, range: lines, grouping: None };
+    let counts = VectorAggregation {
+        op: VectorOp::Sum,
+        parameter: None,
+        expr: Box::new(MetricExpr::Range(counts)),
+        grouping: Some(Grouping { without: grouping.without, labels: grouping.labels.clone() }),
+    };
+    let quotient = Binary {
+        op: BinaryOp::Div,
+        left: MetricExpr::Range(sums),
+        right: MetricExpr::Vector(counts),
+        modifier: BinaryModifier { return_bool: false, matching: None },
+    };
+    Some(MetricExpr::Binary(Box::new(quotient)))
 }

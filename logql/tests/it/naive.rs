@@ -149,6 +149,11 @@ fn range_aggregation(agg: &RangeAggregation, logs: &[(Labels, Entry)], t: i64) -
         let fixed = matchers.iter().filter(|m| m.op() == narvi_types::MatchOp::Equal);
         return vec![(fixed.map(|m| (m.name().to_owned(), m.value().to_owned())).collect(), 1.0)];
     }
+    if let Some(counts) = lines_by_group(agg, logs, t) {
+        let sum = |samples: Vec<Sample>| samples.iter().map(|s| s.value).sum::<f64>();
+        let of = |labels: &LabelMap| counts.iter().find(|(other, _)| other == labels).expect("has lines").1;
+        return series.into_iter().map(|(labels, samples)| (labels.clone(), sum(samples) / of(&labels))).collect();
+    }
     let unwrapped = agg.range.unwrap.is_some();
     let value = |samples: Vec<Sample>| -> f64 {
         let n = samples.len() as f64;
@@ -175,6 +180,21 @@ fn range_aggregation(agg: &RangeAggregation, logs: &[(Labels, Entry)], t: i64) -
         }
     };
     series.into_iter().map(|(labels, samples)| (labels, value(samples))).collect()
+}
+
+/// What Loki divides sums by for an average of groups: all lines, also those without a value.
+fn lines_by_group(agg: &RangeAggregation, logs: &[(Labels, Entry)], t: i64) -> Option<Vector> {
+    let (RangeOp::AvgOverTime, Some(grouping), Some(unwrap)) = (agg.op, &agg.grouping, &agg.range.unwrap) else {
+        return None;
+    };
+    if grouping.labels.contains(&unwrap.label) != grouping.without {
+        return None;
+    }
+    let mut lines = agg.clone();
+    lines.op = RangeOp::CountOverTime;
+    lines.range.unwrap = None;
+    lines.range.log.stages.extend(unwrap.post_filters.iter().cloned().map(Stage::LabelFilter));
+    Some(range_aggregation(&lines, logs, t))
 }
 
 fn extreme(values: &[f64], better: fn(f64, f64) -> bool) -> f64 {
