@@ -69,7 +69,7 @@ def ask(cluster, corpus, runs, problems):
 def compact(cluster, corpus, problems):
     """Flushes single lines until there are enough tables for a compaction, and waits until each line is stored once."""
     client, number, stored = Client(cluster.pushed_to()), 0, 0
-    asked, deadline = Client(cluster.asked(), timeout=120), time.monotonic() + 120
+    asked, deadline = Client(cluster.asked(), timeout=120), time.monotonic() + 300
     pairs = {"query": corpus.cluster, "start": corpus.start, "end": corpus.end + 1}
     while stored != corpus.lines and time.monotonic() < deadline:
         # Other lines than the corpus has, and another stream.
@@ -104,8 +104,8 @@ def measure(options, corpus, mode, problems):
         "querier": {"query_ingesters_within": 0}, "query_range": {"cache_results": False},
         "compactor": {"compaction_interval": "2s"}, "server": {"log_level": "warn"},
         "limits_config": {"split_queries_by_interval": options.split, "query_timeout": "5m"},
-        # What is left of replicas is merged after this time without a line.
-        "ingester": {"chunk_idle_period": "20s"},
+        # What is left of replicas is merged after the sum. Lines may be half the age behind the newest.
+        "ingester": {"chunk_idle_period": "20s", "max_chunk_age": "3m"},
     }
     with Cluster(options, layout=layout, rf=rf, extra=extra) as cluster:
         figures = {}

@@ -59,7 +59,7 @@ impl ReadAt for Ahead {
         }
         // Frames of other tenants or without a living row are passed over.
         let follows = (window.start..=window.end() + self.most as u64).contains(&offset);
-        let ahead = if follows { (window.ahead * 2).clamp(FIRST_BYTES, self.most) } else { 0 };
+        let ahead = if follows { (window.ahead * 2).max(FIRST_BYTES).min(self.most) } else { 0 };
         let wanted = offset.saturating_add(len as u64);
         let end = offset.saturating_add(ahead as u64).min(self.input.size()).max(wanted);
         // Before the next is fetched the last is let go.

@@ -145,7 +145,7 @@ impl Maintainer {
         }
     }
 
-    /// Whether a tier of what queries see has enough tables. Costs no I/O.
+    /// Whether a tier of what queries see has enough tables, or replicas have left some. Costs no I/O.
     fn is_due(&self) -> bool {
         let state = self.writer.state().load();
         let damaged = self.running.lock();

@@ -134,21 +134,37 @@ pub(super) fn merge(
     }
 }
 
-/// So many rows are compared at once, so that rows which differ now and then are not compared again and again.
+/// So many rows are given at once.
 const MOST_COMPARED: usize = 1024;
+/// So many are compared at first, and four times as many each time that all were the same: what differs now and then is not
+/// compared again and again.
+const FIRST_COMPARED: usize = 8;
 
 /// How many rows from a time on all chains that are at it have in common: replicas have all their rows. None of them is dead,
 /// and all are before the rows of the other chains, so that each is to be given once and repeats nothing else.
 fn same_rows(chains: &[Chain<'_>], time: i64) -> usize {
     let open = || chains.iter().filter_map(|chain| chain.open.as_ref());
-    let Some(first) = open().find(|open| open.time() == time) else { return 0 };
+    let at_it = || open().filter(|open| open.time() == time);
+    let Some(first) = at_it().next() else { return 0 };
+    if at_it().any(|open| !open.dead.is_empty()) {
+        return 0;
+    }
     let others = open().map(Open::time).filter(|other| *other != time).min();
-    let mut same = first.count(|at| others.is_none_or(|others| at < others)).min(MOST_COMPARED);
-    for open in open().filter(|open| open.time() == time) {
-        if !open.dead.is_empty() {
-            return 0;
+    let before = first.count(|at| others.is_none_or(|others| at < others));
+    let most = at_it().map(|open| open.rows.len()).min().unwrap_or(0).min(before).min(MOST_COMPARED);
+    let (mut same, mut step) = (0, FIRST_COMPARED);
+    while same < most {
+        let wanted = step.min(most - same);
+        let mut equal = wanted;
+        for open in at_it().skip(1) {
+            let (own, theirs) = (first.rows.start + same, open.rows.start + same);
+            equal = first.frame.same_rows(own, &open.frame, theirs, equal);
         }
-        same = first.frame.same_rows(first.rows.start, &open.frame, open.rows.start, same.min(open.rows.len()));
+        same += equal;
+        if equal < wanted {
+            break;
+        }
+        step *= 4;
     }
     same
 }

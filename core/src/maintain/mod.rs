@@ -11,7 +11,7 @@
 //! A sweep (`sweep.rs`) applies retention and completes requests to delete: tables of which all rows are dead are taken out
 //! unread, others are merged each with itself. Before that the rows that requests hit are looked up and kept (`mark.rs`).
 //!
-//! Locks: `running`, then `flushing` of the writer for the commit, then `stats`.
+//! Locks: `running`, then `leftovers` or `flushing` of the writer for the commit, then `stats`.
 
 mod ahead;
 mod background;
@@ -60,7 +60,7 @@ use crate::{
     manifest::{Delta, Manifest},
     read::{Packs, Tables},
     retention::{Applied, Horizon, SharedRetention},
-    writer::Writer,
+    writer::{Only, Writer},
 };
 
 /// What the upkeep works with.
@@ -155,7 +155,7 @@ impl Maintainer {
         self.stats.lock().clone()
     }
 
-    /// Merges the lowest tier that has enough tables, once.
+    /// Merges the lowest tier that has enough tables, or what replicas have left, once.
     ///
     /// # Errors
     /// The store fails or is full; the database is closed or its upkeep off. Nothing is changed then, or all.
@@ -221,6 +221,7 @@ impl Maintainer {
             level,
             name: &making.name,
             is_split,
+            split: self.split_off(),
             doom,
             switch: &self.switch,
             put: RefCell::default(),
@@ -263,7 +264,7 @@ impl Maintainer {
         let tables_per_level = settings.compaction.tables_per_level;
         let tiers =
             policy::tiers(manifest, &settings.compaction, skip).into_iter().map(|tier| (tier, tables_per_level));
-        let left = self.leftovers(manifest, skip).into_iter().map(|tier| (tier, 2));
+        let left = std::iter::once_with(|| self.leftovers(manifest, skip)).flatten().map(|tier| (tier, 2));
         for (tier, enough) in tiers.chain(left) {
             let open = |file| Input::open(file, &self.tables, manifest);
             let mut inputs = tier.tables.iter().map(open).collect::<Result<Vec<_>, _>>()?;
@@ -271,9 +272,12 @@ impl Maintainer {
             let bytes = |file: &crate::manifest::FileEntry| {
                 inputs.iter().find(|input| input.file.key == file.key).map_or(u64::MAX, |input| input.bytes)
             };
-            if let Some(tier) = policy::fit(tier, enough, &settings.compaction, frame_bytes, bytes) {
-                inputs.retain(|input| tier.tables.iter().any(|table| table.key == input.file.key));
-                return Ok(Some((tier, inputs)));
+            match policy::fit(tier.clone(), enough, &settings.compaction, frame_bytes, bytes) {
+                Some(tier) => {
+                    inputs.retain(|input| tier.tables.iter().any(|table| table.key == input.file.key));
+                    return Ok(Some((tier, inputs)));
+                }
+                None => self.leftovers.lock().refuse(&tier),
             }
         }
         Ok(None)
@@ -284,6 +288,14 @@ impl Maintainer {
         let quiet = self.writer.settings().compaction.quiet_secs;
         let quiet = if quiet == u64::MAX { Duration::MAX } else { Duration::from_secs(quiet) };
         self.leftovers.lock().quiet(manifest, skip, quiet)
+    }
+
+    /// What was split off before, where there may be replicas that come late.
+    fn split_off(&self) -> BTreeSet<Only> {
+        match self.writer.settings().compaction.quiet_secs {
+            u64::MAX => BTreeSet::new(),
+            _ => policy::split_off(&self.writer.state().load().manifest),
+        }
     }
 
     fn commit(&self, inputs: &[Input], merged: Merged, doom: &Doom<'_>) -> Result<()> {

@@ -1,5 +1,7 @@
 //! Where merged rows go: large parts of one tenant, period and retention class into files of their own, all others into shared ones.
 
+use std::collections::BTreeSet;
+
 use narvi_chunk::Rows;
 use narvi_types::{Labels, Tenant};
 
@@ -14,6 +16,8 @@ pub(super) struct Outputs<'a> {
     settings: FileSettings<'a>,
     /// Bytes of lines from which on a part is split off.
     min_split_bytes: u64,
+    /// Parts that are split off however small, since others were before: replicas must find each other.
+    split: BTreeSet<Only>,
     /// What no other merge has in its keys.
     name: &'a str,
     /// How many tables were begun.
@@ -25,16 +29,16 @@ pub(super) struct Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
-    pub(super) fn new(settings: FileSettings<'a>, name: &'a str, min_split_bytes: u64) -> Self {
-        Self { settings, min_split_bytes, name, begun: 0, shared: None, own: None, done: Output::default() }
+    pub(super) fn new(settings: FileSettings<'a>, name: &'a str, min_split_bytes: u64, split: BTreeSet<Only>) -> Self {
+        Self { settings, min_split_bytes, split, name, begun: 0, shared: None, own: None, done: Output::default() }
     }
 
     /// Begins the rows of a tenant in one period and class, of about so many bytes of lines.
     pub(super) fn begin_part(&mut self, tenant: &Tenant, section: &Section) -> Result<()> {
         self.end_part()?;
-        if section.line_bytes >= self.min_split_bytes {
-            let (period, class) = (section.period, section.class);
-            self.own = Some(self.files(Some(Only { tenant: tenant.clone(), period, class })));
+        let only = Only { tenant: tenant.clone(), period: section.period, class: section.class };
+        if section.line_bytes >= self.min_split_bytes || self.split.contains(&only) {
+            self.own = Some(self.files(Some(only)));
         } else if self.shared.is_none() {
             self.shared = Some(self.files(None));
         }

@@ -44,11 +44,19 @@ fn only(table: &FileEntry) -> Option<Only> {
     Some(Only { tenant, period, class: table.class })
 }
 
-/// Tables that overlap in time and are too few for a tier, since when they are as they are. A merge takes what is there: a
+/// Tables that overlap in time and are too few for a tier, and since when they are as they are. A merge takes what is there: a
 /// replica that is flushed after it lies in another table, which finds too few of its level once its period is over.
 #[derive(Debug, Default)]
 pub(super) struct Leftovers {
-    known: Vec<(Tier, Instant)>,
+    known: BTreeMap<Option<Only>, Leftover>,
+}
+
+#[derive(Debug)]
+struct Leftover {
+    tier: Tier,
+    since: Instant,
+    /// They are too large to be merged.
+    refused: bool,
 }
 
 impl Leftovers {
@@ -57,14 +65,27 @@ impl Leftovers {
         if quiet == Duration::MAX {
             return Vec::new();
         }
-        let (before, now) = (std::mem::take(&mut self.known), Instant::now());
+        let (mut before, now) = (std::mem::take(&mut self.known), Instant::now());
         for tier in overlapping(manifest, skip) {
-            let since = before.iter().find(|(known, _)| *known == tier).map_or(now, |(_, since)| *since);
-            self.known.push((tier, since));
+            let known = before.remove(&tier.only).filter(|known| known.tier == tier);
+            let only = tier.only.clone();
+            self.known.insert(only, known.unwrap_or(Leftover { tier, since: now, refused: false }));
         }
-        let old = self.known.iter().filter(|(_, since)| now.duration_since(*since) >= quiet);
-        old.map(|(tier, _)| tier.clone()).collect()
+        let old = self.known.values().filter(|known| !known.refused && now.duration_since(known.since) >= quiet);
+        old.map(|known| known.tier.clone()).collect()
     }
+
+    /// Leaves a tier alone until it changes.
+    pub(super) fn refuse(&mut self, tier: &Tier) {
+        if let Some(known) = self.known.get_mut(&tier.only).filter(|known| known.tier == *tier) {
+            known.refused = true;
+        }
+    }
+}
+
+/// What tables were split off for.
+pub(super) fn split_off(manifest: &Manifest) -> BTreeSet<Only> {
+    manifest.tables.iter().filter_map(|table| only(table)).collect()
 }
 
 /// Tables of all levels that overlap others of the same tenant, period and class.
@@ -73,12 +94,18 @@ fn overlapping(manifest: &Manifest, skip: &BTreeSet<String>) -> Vec<Tier> {
     for table in manifest.tables.iter().filter(|table| !skip.contains(&table.key)) {
         groups.entry(only(table)).or_default().push(table.clone());
     }
-    let tiers = groups.into_iter().map(|(only, all)| {
-        let overlaps = |table: &&Arc<FileEntry>| {
-            all.iter().any(|other| other.key != table.key && other.range.overlaps(&table.range))
-        };
-        let tables: Vec<_> = all.iter().filter(overlaps).cloned().collect();
-        Tier { level: tables.iter().map(|table| table.level).max().unwrap_or(0), only, tables }
+    let tiers = groups.into_iter().filter_map(|(only, mut all)| {
+        all.sort_by_key(|table| table.range.min);
+        let mut ends = all.iter().scan(i64::MIN, |end, table| Some(std::mem::replace(end, table.range.max.max(*end))));
+        let mut tables = Vec::new();
+        for (at, table) in all.iter().enumerate() {
+            let after = ends.next().is_some_and(|end| at > 0 && end >= table.range.min);
+            if after || all.get(at + 1).is_some_and(|next| next.range.min <= table.range.max) {
+                tables.push(table.clone());
+            }
+        }
+        let level = tables.iter().map(|table| table.level).max()?;
+        Some(Tier { level, only, tables })
     });
     tiers.filter(|tier| tier.tables.len() > 1).collect()
 }
@@ -189,5 +216,12 @@ mod tests {
         tables.push(at("f", 0, Some(1), early));
         tables.push(at("skipped", 0, None, early));
         assert!(quiet(&tables, Duration::from_millis(1)).is_empty(), "something came to it");
+        let manifest = Manifest { tables, ..Manifest::default() };
+        let tiers = left.quiet(&manifest, &BTreeSet::from(["skipped".to_owned()]), Duration::ZERO);
+        assert_eq!(tiers.len(), 1);
+        left.refuse(&tiers[0]);
+        assert!(left.quiet(&manifest, &BTreeSet::from(["skipped".to_owned()]), Duration::ZERO).is_empty());
+        let tiers = left.quiet(&manifest, &BTreeSet::new(), Duration::ZERO);
+        assert!(tiers.len() == 1 && tiers[0].only.is_none(), "another one came to those of all tenants");
     }
 }

@@ -1,6 +1,9 @@
 //! One merge: reads the tables of a tier and their packs, and writes those that replace them.
 
-use std::{cell::RefCell, collections::BTreeMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use narvi_chunk::Rows;
 use narvi_logql::Budget;
@@ -20,7 +23,7 @@ use crate::{
     Error, ErrorKind,
     deletes::{Fate, Judge, StreamCuts},
     read::Packs,
-    writer::{FileSettings, Output, Points, Writer},
+    writer::{FileSettings, Only, Output, Points, Writer},
 };
 
 const POINTS: Points = Points {
@@ -45,6 +48,8 @@ pub(super) struct Round<'a> {
     pub(super) name: &'a str,
     /// Whether the rows are all of one tenant, period and class and stay by themselves, however few.
     pub(super) is_split: bool,
+    /// What else is to lie by itself, however little it is.
+    pub(super) split: BTreeSet<Only>,
     /// What is left out.
     pub(super) doom: &'a Doom<'a>,
     pub(super) switch: &'a Switch,
@@ -97,7 +102,7 @@ impl Round<'_> {
         let ahead = usize::try_from(room.min(MOST_AHEAD)).unwrap_or(0);
         let mut flow = Flow {
             frames: self.inputs.iter().map(|input| Frames::new(input, &packs, self.switch, ahead)).collect(),
-            outputs: Outputs::new(files, self.name, min_split_bytes),
+            outputs: Outputs::new(files, self.name, min_split_bytes, self.split.clone()),
             rows: MergedRows::default(),
             seen: Seen::default(),
             judge: Judge::new(&Budget::unlimited()),

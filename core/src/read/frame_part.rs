@@ -28,6 +28,8 @@ pub(crate) struct FramePart {
     pub(crate) columns: Columns,
     /// By first row.
     pub(crate) segments: Vec<Segment>,
+    /// Whether later places are compared with it.
+    pub(crate) compared: bool,
     /// For segments that are not exact, by index: the earlier places that share times with it.
     pub(crate) earlier: Vec<(usize, Vec<StreamRows>)>,
     /// For segments that are not exact, by index: what hides rows.
@@ -44,9 +46,10 @@ impl Part for FramePart {
     }
 
     fn open(&self, budget: &Budget) -> Result<Box<dyn Batch + '_>, SourceError> {
-        let frame = match self.earlier.is_empty() {
-            true => self.packs.frame(&self.pack, self.frame)?,
-            false => self.packs.shared_frame(&self.pack, self.frame, &COMPARED)?,
+        let shared = self.compared || !self.earlier.is_empty();
+        let frame = match shared {
+            true => self.packs.shared_frame(&self.pack, self.frame, &COMPARED)?,
+            false => self.packs.frame(&self.pack, self.frame)?,
         };
         let rows = frame.reader.info().rows;
         // The index and the pack may disagree when one of them is damaged.
@@ -59,7 +62,7 @@ impl Part for FramePart {
             );
             return Err(SourceError::Corrupt(message));
         }
-        if self.earlier.is_empty() {
+        if !shared {
             frame.prefetch(&wanted(self.columns))?;
         }
         let charge = budget.charge(0)?;

@@ -41,8 +41,11 @@ struct FrameWeight;
 impl Weighter<(Arc<str>, u32), Arc<OpenFrame>> for FrameWeight {
     fn weight(&self, _: &(Arc<str>, u32), frame: &Arc<OpenFrame>) -> u64 {
         let info = frame.reader.info();
-        // Lines, offsets, and as much of it as was read in its stored form.
-        u64::from(info.line_bytes) * 5 / 4 + u64::from(info.rows) * 8 + 1024
+        let sets = info.columns.iter().filter(|column| column.kind == ColumnKind::Metadata);
+        let sets: u64 = sets.map(|column| u64::from(column.raw_len) * 2).sum();
+        // Lines, offsets, and as much of it as was read in its stored form. Each keeps its pack open.
+        let all = u64::from(info.line_bytes) * 5 / 4 + u64::from(info.rows) * 8 + sets;
+        all.max(FRAME_BYTES / OPEN_PACKS as u64)
     }
 }
 

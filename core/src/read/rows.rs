@@ -46,6 +46,14 @@ impl StreamRows {
         }
     }
 
+    /// The pack and the frame that they lie in, if it is one.
+    pub(crate) fn frame(&self) -> Option<(Arc<str>, u32)> {
+        match self {
+            Self::Block { pack, frame, .. } => Some((pack.clone(), *frame)),
+            Self::Head(_) => None,
+        }
+    }
+
     /// Reads what is needed to compare rows.
     pub(crate) fn open(&self, packs: &Packs) -> Result<OpenRows, SourceError> {
         Ok(match self {

@@ -1,6 +1,9 @@
 //! One tenant's rows as a source of queries: heads and blocks, each row alive once.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use narvi_logql::{Budget, Columns, Part, ScanRequest, Segment, Source, SourceError};
 use narvi_types::{Direction, Labels, Tenant, TimeRange};
@@ -229,9 +232,12 @@ impl<'a> Parts<'a> {
             let ((pack_a, frame_a, _), (pack_b, frame_b, _)) = (place(a), place(b));
             pack_a == pack_b && frame_a == frame_b
         };
+        let others = self.earlier.values().chain(self.heads.iter().map(|head| &head.earlier)).flatten();
+        let compared: HashSet<(Arc<str>, u32)> = others.filter_map(StreamRows::frame).collect();
         let source = (&self.source.catalog, &self.source.packs);
         for blocks in order.chunk_by(same_frame) {
             let mut part = frame_part(source, self.request.columns, self.found, blocks);
+            part.compared = !compared.is_empty() && compared.contains(&(part.pack.clone(), part.frame));
             // Most queries touch no deleted rows and no repeated ones.
             let looked = if self.earlier.is_empty() && cuts.is_empty() { 0 } else { blocks.len() };
             for (at, (block, segment)) in blocks.iter().zip(&mut part.segments).take(looked).enumerate() {
@@ -271,6 +277,7 @@ pub(crate) fn frame_part(
         range: TimeRange::EMPTY,
         columns,
         segments: Vec::with_capacity(blocks.len()),
+        compared: false,
         earlier: Vec::new(),
         cuts: Vec::new(),
     };

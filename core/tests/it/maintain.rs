@@ -85,6 +85,35 @@ fn duplicates_are_gone_for_good() {
     assert_eq!(rows(&db, &a), model);
 }
 
+/// Of three replicas the third is flushed when the others have been merged and split off, with few of their rows.
+#[test]
+fn a_replica_that_comes_late_is_merged_with_the_others() {
+    let mut settings = quiet();
+    settings.compaction = CompactionSettings { min_split_bytes: 1000, quiet_secs: 0, ..settings.compaction };
+    // Little memory: nothing is read ahead.
+    settings.compaction.memory_bytes = 1 << 20;
+    settings.flush.pack = PackOptions { frame_bytes: 300, ..PackOptions::default() };
+    let (db, _) = open(settings);
+    let (a, b, mut model, mut other) = (tenant("a"), tenant("b"), Rows::new(), Rows::new());
+    let row = |at: i64| entry(at, &format!("line {at} {}", "-".repeat(30)));
+    let mut flush = |rows: std::ops::Range<i64>, model: &mut Rows| {
+        push(&db, &b, &labels("x"), vec![row(rows.start)], &mut other);
+        push(&db, &a, &labels("x"), rows.map(row).collect(), model);
+        db.flush().expect("flushed");
+    };
+    flush(0..100, &mut model);
+    flush(0..100, &mut model);
+    while db.compact().expect("compacted").tables_in > 0 {}
+    assert_eq!(stored_rows(&db, &a), 100);
+    flush(40..45, &mut model);
+    flush(45..50, &mut model);
+    assert_eq!(stored_rows(&db, &a), 110);
+    while db.compact().expect("compacted").tables_in > 0 {}
+    assert_eq!(stored_rows(&db, &a), 100);
+    assert_eq!(rows(&db, &a), model);
+    assert_eq!(rows(&db, &b), other);
+}
+
 #[test]
 fn large_parts_are_split_off_and_small_ones_stay_together() {
     let mut settings = quiet();

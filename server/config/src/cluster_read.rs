@@ -381,7 +381,7 @@ pub(crate) fn ruler(
     match mode.as_str() {
         "" | "local" => {}
         "remote" => {
-            warnings.push("ruler.evaluation.mode: rules are evaluated in this process, not remotely".to_owned())
+            warnings.push("ruler.evaluation.mode: rules are evaluated in this process, not remotely".to_owned());
         }
         other => return Err(part.wrong("mode", format!("{other:?} is neither local nor remote"))),
     }

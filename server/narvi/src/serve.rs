@@ -252,8 +252,8 @@ fn open(config: &Config, tenants: &Arc<Runtime>, place: Place) -> Outcome<Db> {
         if factor > 1 {
             let most = &mut settings.compaction.tables_per_level;
             *most = (*most).min(factor.max(2));
-            // Streams without a new line are in files by then, with all their replicas.
-            settings.compaction.quiet_secs = settings.flush.idle_secs.min(settings.flush.max_age_secs);
+            // What was pushed before is in files by then, with all replicas.
+            settings.compaction.quiet_secs = settings.flush.max_age_secs.saturating_add(settings.flush.idle_secs);
         }
     }
     let db = builder.settings(settings).retention(retention).open()?;
