@@ -81,6 +81,8 @@ COMMANDS = {
 
 def main():
     options = arguments().parse_args()
+    # Processes have folders of their own.
+    options.bin = os.path.abspath(options.bin)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     good = True
     try:
