@@ -245,15 +245,15 @@ fn open(config: &Config, tenants: &Arc<Runtime>, place: Place) -> Outcome<Db> {
         // Who is elected is told later; who is no compactor never.
         builder = builder.upkeep(false);
         // Until all that was pushed before a request to delete is in files, it is not done.
-        settings.retention.settle_secs =
-            settings.flush.max_age_secs.saturating_add(settings.flush.idle_secs).saturating_mul(2);
+        let flushed_secs = settings.flush.max_age_secs.saturating_add(settings.flush.idle_secs);
+        settings.retention.settle_secs = flushed_secs.saturating_mul(2);
         // Replicas write the same rows into as many tables, and only a merge makes one of them.
         let factor = config.cluster.rings.ingester.settings.replication_factor;
         if factor > 1 {
             let most = &mut settings.compaction.tables_per_level;
             *most = (*most).min(factor.max(2));
             // What was pushed before is in files by then, with all replicas.
-            settings.compaction.quiet_secs = settings.flush.max_age_secs.saturating_add(settings.flush.idle_secs);
+            settings.compaction.quiet_secs = flushed_secs;
         }
     }
     let db = builder.settings(settings).retention(retention).open()?;
